@@ -1,0 +1,1 @@
+"""DICOM ingestion and volume preparation."""

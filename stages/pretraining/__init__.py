@@ -1,0 +1,1 @@
+"""Encoders, pairs, objectives and the training loop."""

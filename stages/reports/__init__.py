@@ -1,0 +1,1 @@
+"""Report sections, scrubbing, findings extraction, text encoding and text similarity."""

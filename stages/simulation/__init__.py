@@ -1,0 +1,1 @@
+"""The simulated cohort: anatomy, lesions, contrast, narration and DICOM writing."""
