@@ -54,7 +54,8 @@ class SiteKey:
         try:
             secret = bytes.fromhex(path.read_text(encoding="ascii").strip())
         except ValueError:
-            raise ValueError(f"site key {path}: expected hexadecimal text; make a new one with `make site-key`") from None
+            message = f"site key {path}: expected hexadecimal text; make a new one with `make site-key`"
+            raise ValueError(message) from None
         if len(secret) < MIN_KEY_BYTES:
             raise ValueError(
                 f"site key {path}: {len(secret)} bytes, expected at least {MIN_KEY_BYTES}; "

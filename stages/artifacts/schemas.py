@@ -229,9 +229,7 @@ _LABEL_COLUMNS = [
 _ACCESSION = column("accession_number", TEXT, "accession number of the study, as in the cohort")
 _TRUTH_CODES = {"side": frozenset(SIDES)}
 
-TRUTH_STUDIES = Contract(
-    "truth studies", pa.schema([_ACCESSION, *_STUDY_COLUMNS]), {"set": frozenset(TRUTH_SETS)}
-)
+TRUTH_STUDIES = Contract("truth studies", pa.schema([_ACCESSION, *_STUDY_COLUMNS]), {"set": frozenset(TRUTH_SETS)})
 TRUTH_LESIONS = Contract("truth lesions", pa.schema([_ACCESSION, *_LESION_COLUMNS]), _TRUTH_CODES)
 TRUTH_LABELS = Contract("truth labels", pa.schema([_ACCESSION, *_LABEL_COLUMNS]))
 LINKED_STUDIES = Contract("linked studies", pa.schema([_STUDY, *_STUDY_COLUMNS]), {"set": frozenset(TRUTH_SETS)})
