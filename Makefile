@@ -1,0 +1,36 @@
+# `make results` and `make test` need Python 3.11 and nothing else.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+# DVC starts the stages' `python` from the environment.
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.PHONY: results test lint install code-deps site-key clean
+
+results: $(VENV)/.installed  ## set up, run the pipeline, print the results table
+	dvc repro
+	@cat results/README.md
+
+test: $(VENV)/.installed  ## set up, run the test suite
+	pytest
+
+lint: $(VENV)/.installed  ## ruff and mypy
+	ruff check .
+	ruff format --check .
+	mypy
+
+install: $(VENV)/.installed
+
+$(VENV)/.installed: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dev]"
+	touch $@
+
+code-deps: $(VENV)/.installed  ## rewrite the code dependencies in dvc.yaml from the imports
+	python tests/imports.py
+
+site-key: $(VENV)/.installed  ## make KEY=/safe/place/site.key, once per site
+	python -m stages.artifacts.make_key "$(KEY)"
+
+clean:  ## training state and caches of the stages
+	rm -rf work

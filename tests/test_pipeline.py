@@ -1,0 +1,88 @@
+"""dvc.yaml, params.yaml and the code agree."""
+
+import ast
+import importlib.util
+
+import pytest
+from imports import OBJECTIVES, PIPELINES, ROOT, closure, expected_code, is_code, stage_file, stages_of
+from ruamel.yaml import YAML
+
+STAGES = {name: stage for pipeline in PIPELINES for name, stage in stages_of(pipeline).items()}
+PARAMS = YAML(typ="safe").load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+
+
+def declared_sections(stage):
+    return {str(entry).split(".")[0] for entry in stage.get("params", [])}
+
+
+def loaded_sections(file):
+    """First arguments of the calls of `load` in a stage, up to the first dot."""
+    sections = set()
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        is_load = isinstance(node, ast.Call) and getattr(node.func, "id", getattr(node.func, "attr", "")) == "load"
+        if is_load and len(node.args) >= 2:
+            sections |= {text.split(".")[0].rstrip(".") for text in literals(node.args[0])}
+    return sections & set(PARAMS)
+
+
+def literals(node):
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        return [node.value]
+    if isinstance(node, ast.JoinedStr):
+        return literals(node.values[0])
+    return []
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_code_dependencies_are_the_imports(name):
+    stage = STAGES[name]
+    declared = sorted(str(dep) for dep in stage["deps"] if is_code(str(dep)))
+    assert declared == expected_code(name, stage["cmd"]), "run `make code-deps`"
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_declared_params_are_the_sections_that_are_loaded(name):
+    stage = STAGES[name]
+    assert loaded_sections(stage_file(stage["cmd"])) == declared_sections(stage)
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_every_stage_says_what_it_does(name):
+    assert STAGES[name]["desc"]
+
+
+def test_every_section_is_used():
+    declared = set().union(*(declared_sections(stage) for stage in STAGES.values()))
+    assert set(PARAMS) - {"cohort"} == declared
+
+
+def test_only_volumes_depend_on_the_nifti_folder():
+    readers = [name for name, stage in STAGES.items() if "data/converted/nifti" in stage["deps"]]
+    assert readers == ["prepare_volumes"]
+
+
+def test_objectives_name_their_file_and_similarity():
+    for name, entry in PARAMS["objectives"].items():
+        assert (ROOT / f"{OBJECTIVES}{entry['method']}.py").is_file(), name
+        made = {f"data/similarity/{key}.safetensors" for key in PARAMS["similarities"]}
+        assert entry["similarity"] in made | {"data/none"}, name
+
+
+def test_every_similarity_is_used():
+    used = {entry["similarity"] for entry in PARAMS["objectives"].values()}
+    assert {f"data/similarity/{key}.safetensors" for key in PARAMS["similarities"]} <= used
+
+
+def test_no_objective_is_a_dependency_of_another():
+    files = {f"{OBJECTIVES}{entry['method']}.py" for entry in PARAMS["objectives"].values()}
+    for name, stage in STAGES.items():
+        assert not files & {str(dep) for dep in stage["deps"]}, name
+    for file in files:
+        others = files - {file}
+        assert not others & set(closure(ROOT / file)), file
+
+
+def test_every_stage_module_is_importable_by_name():
+    for stage in STAGES.values():
+        name = stage["cmd"].split()[2]
+        assert importlib.util.find_spec(name), name
