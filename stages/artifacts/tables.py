@@ -39,8 +39,12 @@ def write(path: Path, table: pa.Table, contract: Contract) -> None:
     Raises:
         ValueError: if the table breaks its contract.
     """
-    table = table.select(contract.schema.names).cast(contract.schema) if _has_columns(table, contract) else table
+    if set(contract.schema.names) <= set(table.column_names):
+        # Nulls are for the validation to name, so the types are cast first.
+        relaxed = pa.schema([field.with_nullable(True) for field in contract.schema])
+        table = table.select(contract.schema.names).cast(relaxed)
     _validate(table, contract, path)
+    table = table.cast(contract.schema)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
     pq.write_table(table, partial, compression="zstd", store_schema=True)
@@ -65,10 +69,6 @@ def read(path: Path, contract: Contract, columns: list[str] | None = None) -> pa
     wanted = contract.schema if columns is None else pa.schema([contract.schema.field(name) for name in columns])
     _validate(table, Contract(contract.name, wanted, contract.allowed), path)
     return table
-
-
-def _has_columns(table: pa.Table, contract: Contract) -> bool:
-    return set(contract.schema.names) <= set(table.column_names)
 
 
 def _validate(table: pa.Table, contract: Contract, path: Path) -> None:

@@ -1,0 +1,64 @@
+import subprocess
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stages.artifacts.identity import SiteKey, tokenise, write_new_key
+from stages.artifacts.make_key import make_key
+
+KEY = SiteKey(bytes(range(32)))
+
+
+def test_ids_depend_on_key_kind_and_value_only():
+    assert KEY.study_id("A1") == KEY.study_id(" A1 ")
+    assert KEY.study_id("A1") != KEY.study_id("A2")
+    assert KEY.study_id("A1") != KEY.series_id("A1")
+    assert KEY.study_id("A1") != SiteKey.ephemeral().study_id("A1")
+    assert KEY.patient_id("a", "bc") != KEY.patient_id("ab", "c")
+    assert len(KEY.study_id("A1")) == 16
+
+
+def test_a_missing_or_short_key_says_what_to_do(tmp_path):
+    with pytest.raises(FileNotFoundError, match="make site-key"):
+        SiteKey.load(tmp_path / "site.key")
+    (tmp_path / "short.key").write_text("00ff")
+    with pytest.raises(ValueError, match="2 bytes, expected at least 32"):
+        SiteKey.load(tmp_path / "short.key")
+    (tmp_path / "words.key").write_text("not hexadecimal")
+    with pytest.raises(ValueError, match="expected hexadecimal"):
+        SiteKey.load(tmp_path / "words.key")
+
+
+def test_a_new_key_is_private_and_never_replaced(tmp_path):
+    path = tmp_path / "safe" / "site.key"
+    write_new_key(path)
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert SiteKey.load(path).study_id("A1")
+    with pytest.raises(FileExistsError, match="would change every id"):
+        write_new_key(path)
+
+
+def test_a_key_inside_the_repository_is_refused(tmp_path):
+    repository = tmp_path / "repository"
+    repository.mkdir()
+    subprocess.run(["git", "init", "-q", str(repository)], check=True)
+    subprocess.run(["dvc", "init", "-q"], cwd=repository, check=True)
+    with pytest.raises(ValueError, match="inside the repository"):
+        make_key(repository / "site.key", repository)
+    make_key(tmp_path / "keys" / "site.key", repository)
+    assert "dvc-site-cache" in (repository / ".dvc" / "config.local").read_text()
+
+
+def test_tokens_are_normalised_and_carry_their_place():
+    tokens = tokenise("ＤＯＥ^John, 1994-01-02 王小明")
+    assert [token.text for token in tokens] == ["doe", "john", "1994", "01", "02", "王", "小", "明"]
+    assert (tokens[1].start, tokens[1].end) == (4, 8)
+
+
+@given(st.text())
+def test_tokens_never_overlap_and_lie_in_the_text(text):
+    end = 0
+    for token in tokenise(text):
+        assert end <= token.start < token.end <= len(text)
+        end = token.end
