@@ -1,0 +1,126 @@
+"""The whole pipeline on a tiny cohort: real DVC, real stages, nothing to do the second time."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from imports import ROOT
+from ruamel.yaml import YAML
+
+pytestmark = pytest.mark.slow
+
+TINY = {
+    "simulate_cohort": {"num_development": 14, "num_test": 8, "num_shifted": 2},
+    "pretrain": {"updates": 4, "batch_size": 4, "seeds": [0]},
+    "evaluate_classification": {"min_positives": 1, "num_draws": 2},
+    "tabulate_results": {"num_resamples": 50},
+}
+OBJECTIVES = ("clip", "selip", "random")
+
+
+def run(repository, *command, check=True):
+    environment = os.environ | {
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "DVC_SITE_CACHE_DIR": str(repository.parent / "site-cache"),
+        "OMP_NUM_THREADS": "2",
+    }
+    done = subprocess.run(command, cwd=repository, env=environment, capture_output=True, text=True, check=False)
+    output = done.stdout + done.stderr
+    assert not check or done.returncode == 0, output[-4000:]
+    return output
+
+
+def stages_run(output):
+    return set(re.findall(r"Running stage '(?:[^']*:)?([^']+)'", output))
+
+
+def write_tiny_params(path):
+    yaml = YAML()
+    params = yaml.load(path.read_text(encoding="utf-8"))
+    for section, values in TINY.items():
+        params[section].update(values)
+    for name in [name for name in params["objectives"] if name not in OBJECTIVES]:
+        del params["objectives"][name]
+    with path.open("w", encoding="utf-8") as file:
+        yaml.dump(params, file)
+
+
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory):
+    """A clone of the working tree with a tiny cohort, run once."""
+    folder = tmp_path_factory.mktemp("repro") / "repository"
+    files = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    ).stdout.splitlines()
+    for name in files:
+        is_result = name.startswith("results/") or name.endswith("dvc.lock")
+        if not is_result and (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, folder / name)
+    write_tiny_params(folder / "params.yaml")
+    for command in (["init", "-q"], ["add", "-A"], ["-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "t"]):
+        run(folder, "git", *command)
+    run(folder, "dvc", "repro")
+    run(folder, "git", "add", "-A")
+    run(folder, "git", "-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "run")
+    return folder
+
+
+def test_the_first_run_ends_with_tables(repository):
+    text = (repository / "results" / "tables" / "results.csv").read_text(encoding="utf-8")
+    for row in (*OBJECTIVES, "chance", "metadata"):
+        assert f",{row}," in text
+    assert "simulated" in (repository / "results" / "README.md").read_text(encoding="utf-8").lower()
+
+
+def test_the_second_run_does_nothing(repository):
+    assert not stages_run(run(repository, "dvc", "repro"))
+    run(repository, "dvc", "status", "-q")
+
+
+def test_plots_show_draws_the_training_curves(repository):
+    run(repository, "dvc", "plots", "show", "--out", str(repository.parent / "plots"))
+    assert "loss" in (repository.parent / "plots" / "index.html").read_text(encoding="utf-8")
+
+
+def test_editing_one_objective_touches_no_other(repository):
+    file = repository / "stages" / "pretraining" / "objectives" / "clip.py"
+    before = file.read_text(encoding="utf-8")
+    try:
+        file.write_text(before + "\n# edited\n", encoding="utf-8")
+        changed = run(repository, "dvc", "status")
+        assert "pretrain@clip" in changed
+        assert "pretrain@selip" not in changed
+    finally:
+        file.write_text(before, encoding="utf-8")
+
+
+def test_adding_an_objective_touches_no_other(repository):
+    folder = repository / "stages" / "pretraining" / "objectives"
+    params = repository / "params.yaml"
+    before = params.read_text(encoding="utf-8")
+    try:
+        shutil.copy(folder / "clip.py", folder / "another.py")
+        yaml = YAML()
+        document = yaml.load(before)
+        document["objectives"]["another"] = dict(document["objectives"]["clip"], method="another")
+        with params.open("w", encoding="utf-8") as file:
+            yaml.dump(document, file)
+        changed = run(repository, "dvc", "status", check=False)
+        assert "pretrain@another" in changed
+        assert "pretrain@clip" not in changed
+        assert "pretrain@selip" not in changed
+    finally:
+        params.write_text(before, encoding="utf-8")
+        (folder / "another.py").unlink()
+
+
+def test_an_experiment_reruns_only_what_depends_on_it(repository):
+    output = run(repository, "dvc", "exp", "run", "-S", "objectives.selip.params.weight=0.11")
+    expected = {f"{stage}@selip" for stage in ("pretrain", "embed_studies", "evaluate_retrieval")}
+    assert stages_run(output) == expected | {"evaluate_classification@selip", "tabulate_results"}
