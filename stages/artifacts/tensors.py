@@ -38,6 +38,13 @@ def read(path: Path, names: list[str] | None = None) -> dict[str, np.ndarray]:
         return {name: file.get_tensor(name) for name in (sorted(known) if names is None else names)}
 
 
+def names(path: Path) -> list[str]:
+    """List the arrays of a tensor file, sorted, without reading them."""
+    _require(path)
+    with safe_open(path, framework="numpy") as file:
+        return sorted(file.keys())
+
+
 def read_metadata(path: Path) -> dict[str, Any]:
     """Read the JSON metadata that ``write`` stored."""
     _require(path)

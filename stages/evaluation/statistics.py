@@ -1,0 +1,125 @@
+"""Intervals and tests of estimates and of their paired differences.
+
+Shapes: R resamples, P patients, S seeds, F sign flips.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+FloatArray = np.ndarray
+
+FLIP_BLOCK = 1000
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """One number of one method, with what is needed to compare it with another method's."""
+
+    #: shape (S,)
+    seed_values: FloatArray
+    #: distribution over resampled patients and seeds, shape (R,)
+    resampled: FloatArray
+    num_patients: int
+    #: patients of the smaller class, or all where there are no classes
+    smallest_cell: int
+    #: sum of each patient's values, mean over seeds, shape (P,); for metrics that are means over cases
+    patient_totals: FloatArray | None = None
+    #: why there is no value
+    reason: str = ""
+
+    @property
+    def value(self) -> float:
+        """Mean over seeds."""
+        return float(np.mean(self.seed_values)) if len(self.seed_values) else float("nan")
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Paired difference of two methods."""
+
+    delta: float
+    low: float
+    high: float
+    p: float
+    #: + or − of each seed's difference
+    seed_signs: str
+
+    @property
+    def is_better(self) -> bool:
+        """Whether the interval lies above 0."""
+        return self.low > 0
+
+
+def interval(resampled_R: FloatArray, confidence: float) -> tuple[float, float]:
+    """Percentile interval of a bootstrap distribution, NaN where it has no finite value."""
+    finite = resampled_R[np.isfinite(resampled_R)]
+    if not len(finite):
+        return float("nan"), float("nan")
+    tail = 0.5 * (1.0 - confidence)
+    low, high = np.quantile(finite, [tail, 1.0 - tail])
+    return float(low), float(high)
+
+
+def compare(method: Estimate, baseline: Estimate, *, confidence: float, num_sign_flips: int, seed: int) -> Difference:
+    """Compare two methods on the same patients.
+
+    The interval comes from the paired bootstrap; the test is a sign flip of each patient's difference
+    where the metric is a mean over cases, and the bootstrap elsewhere.
+    """
+    resampled = method.resampled - baseline.resampled
+    if method.patient_totals is not None and baseline.patient_totals is not None:
+        p = sign_flip_test(method.patient_totals - baseline.patient_totals, num_sign_flips, seed)
+    else:
+        p = bootstrap_test(resampled)
+    low, high = interval(resampled, confidence)
+    signs = np.sign(method.seed_values - baseline.seed_values) if _are_paired(method, baseline) else []
+    return Difference(
+        delta=method.value - baseline.value,
+        low=low,
+        high=high,
+        p=p,
+        seed_signs="".join({1: "+", -1: "-", 0: "0"}[int(sign)] for sign in signs),
+    )
+
+
+def sign_flip_test(differences_P: FloatArray, num_flips: int, seed: int) -> float:
+    """Two-sided p-value of the mean paired difference under random exchange of methods within patients.
+
+    Args:
+        differences_P: difference of each patient, averaged over seeds.
+        num_flips: random sign patterns; the observed one is counted among them.
+        seed: of the patterns.
+    """
+    rng = np.random.default_rng([seed, len(differences_P)])
+    observed = abs(differences_P.sum())
+    num_extreme = 0
+    for start in range(0, num_flips, FLIP_BLOCK):
+        size = (min(FLIP_BLOCK, num_flips - start), len(differences_P))
+        signs_FP = 1.0 - 2.0 * rng.integers(0, 2, size=size, dtype=np.int8)
+        num_extreme += int((np.abs(signs_FP @ differences_P) >= observed * (1 - 1e-9)).sum())
+    return (num_extreme + 1) / (num_flips + 1)
+
+
+def bootstrap_test(differences_R: FloatArray) -> float:
+    """Two-sided p-value from the share of resampled differences beyond 0."""
+    finite = differences_R[np.isfinite(differences_R)]
+    tail = min((finite <= 0).sum(), (finite >= 0).sum())
+    return float(min(1.0, 2.0 * (tail + 1) / (len(finite) + 1)))
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Adjust the p-values of one family for multiple testing (Holm 1979)."""
+    order = np.argsort(p_values, kind="stable")
+    scaled = np.asarray(p_values, dtype=float)[order] * np.arange(len(p_values), 0, -1)
+    adjusted = np.empty(len(p_values))
+    adjusted[order] = np.minimum(np.maximum.accumulate(scaled), 1.0)
+    return adjusted.tolist()
+
+
+def _are_paired(method: Estimate, baseline: Estimate) -> bool:
+    sizes = len(method.seed_values), len(baseline.seed_values)
+    return sizes[0] == sizes[1] or 1 in sizes
