@@ -1,0 +1,116 @@
+"""Plain values of DICOM elements, whatever the writer made of them: a broken one is as good as missing."""
+
+from __future__ import annotations
+
+import logging
+import struct
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+from pydicom import config
+from pydicom.dataelem import RawDataElement
+from pydicom.dataset import Dataset
+from pydicom.multival import MultiValue
+from pydicom.tag import BaseTag, Tag
+
+# pydicom's warnings quote header values, so they must not reach a log.
+config.settings.reading_validation_mode = config.IGNORE
+warnings.filterwarnings("ignore", module=r"pydicom\..*")
+logging.getLogger("pydicom").setLevel(logging.CRITICAL)
+
+_MAX_REMEMBERED = 20_000
+_CHARACTER_SET = Tag(0x0008, 0x0005)
+
+
+class Elements:
+    """Values by keyword: of a data set, or of a frame's functional groups, the shared ones and the data set.
+
+    The slices of a series share most of their values, so equal bytes are decoded once.
+    """
+
+    _decoded: dict[tuple[Any, ...], Any] = {}
+    _tags: dict[str, BaseTag] = {}
+
+    def __init__(self, root: Dataset, *groups: Dataset) -> None:
+        self.root = root
+        self._layers = [item for group in groups for item in _nested(group)] + [root]
+
+    def value(self, keyword: str) -> Any:
+        """Return the first value that is not empty, or None."""
+        if keyword not in self._tags:
+            self._tags[keyword] = Tag(keyword)
+        return self.element(self._tags[keyword])
+
+    def element(self, tag: BaseTag) -> Any:
+        """Return the first value of an element, given by its number, that is not empty, or None."""
+        for ds in self._layers:
+            try:
+                value = self._decode(ds, tag)
+            except Exception:  # noqa: BLE001, S112 - a broken element may raise anything
+                continue
+            if value is not None and value != "" and value != []:
+                return value
+        return None
+
+    def text(self, keyword: str) -> str:
+        """Return the (first) value as text; empty where there is none."""
+        values = self.texts(keyword)
+        return values[0] if values else ""
+
+    def texts(self, keyword: str) -> tuple[str, ...]:
+        """Return all values as texts, without padding."""
+        value = self.value(keyword)
+        values = value if isinstance(value, (MultiValue, list)) else () if value is None else (value,)
+        return tuple(str(v).encode("utf-8", "replace").decode("utf-8").strip("\0 ") for v in values)
+
+    def number(self, keyword: str) -> float | None:
+        """Return the (first) value as a finite number, or None."""
+        return as_number(self.value(keyword))
+
+    def numbers(self, keyword: str) -> tuple[float, ...]:
+        """Return all values as numbers; nothing if one of them is none."""
+        value = self.value(keyword)
+        values = value if isinstance(value, (MultiValue, list)) else () if value is None else (value,)
+        numbers = tuple(as_number(v) for v in values)
+        return () if None in numbers else numbers  # type: ignore[return-value]
+
+    def _decode(self, ds: Dataset, tag: BaseTag) -> Any:
+        raw = ds.get_item(tag)
+        if not isinstance(raw, RawDataElement):
+            return None if raw is None else raw.value
+        characters = ds.get_item(_CHARACTER_SET)
+        key = (tag, raw.VR, raw.value, raw.is_little_endian, characters and str(characters.value))
+        if key not in self._decoded:
+            if len(self._decoded) >= _MAX_REMEMBERED:
+                self._decoded.clear()
+            self._decoded[key] = ds[tag].value
+        return self._decoded[key]
+
+
+def as_number(value: Any) -> float | None:
+    """Read a finite number from a value, the first of several; None if it is none."""
+    if isinstance(value, (MultiValue, list)):
+        value = value[0] if len(value) else None
+    try:
+        number = float(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return number if abs(number) < float("inf") else None
+
+
+def private_number(value: Any) -> float | None:
+    """Read a number from a private element, which implicit transfer syntaxes leave as bytes."""
+    if isinstance(value, bytes):
+        if len(value) in (4, 8) and not value.strip(b" \0").isdigit():
+            return float(struct.unpack("<f" if len(value) == 4 else "<d", value)[0])
+        value = value.split(b"\\")[0].strip(b" \0").decode("ascii", "replace")
+    return as_number(value)
+
+
+def _nested(ds: Dataset) -> Iterator[Dataset]:
+    for element in ds:
+        if element.VR == "SQ":
+            for item in element.value:
+                yield item
+                yield from _nested(item)
