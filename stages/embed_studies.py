@@ -1,0 +1,80 @@
+"""Embed every image, text and prompt with the encoders of one objective, for every seed."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import torch
+import typer
+from pydantic import Field
+
+from stages.artifacts import schemas, tables, tensors
+from stages.imaging.shards import VolumeStore
+from stages.params import DEFAULT_PATH, Params, load
+from stages.pretraining.embedding import embed_images, embed_texts, index_rows
+from stages.pretraining.export import exported_seeds, load_config, load_encoders
+from stages.pretraining.image_bank import ImageBank
+from stages.pretraining.pairs import load_images
+from stages.pretraining.text_tower import load_text_inputs
+from stages.pretraining.texts import PROMPTS_TABLE, TextTable
+
+logger = logging.getLogger(__name__)
+
+
+class EmbedStudies(Params):
+    """Section ``embed_studies``.
+
+    Attributes:
+        batch_size: images, or texts, embedded at a time.
+        num_threads: CPU threads; fixed, since sums depend on their order.
+        max_resident_gib: images are held in memory up to this size, so that all seeds share one reading.
+        patch_splits: splits whose patch embeddings are written too.
+    """
+
+    batch_size: int = Field(default=64, ge=1)
+    num_threads: int = Field(default=2, ge=1)
+    max_resident_gib: float = Field(default=4.0, ge=0)
+    patch_splits: list[str] = []
+
+
+def main(
+    name: Annotated[str, typer.Option(help="Name of the objective, for the log.")],
+    model: Annotated[Path, typer.Option(help="Folder of exported encoders.")],
+    volumes: Annotated[Path, typer.Option(help="Folder with volumes.parquet and its shards.")],
+    texts: Annotated[Path, typer.Option(help="Folder with texts, pairs, prompts and sentence embeddings.")],
+    splits: Annotated[Path, typer.Option(help="splits.parquet.")],
+    out: Annotated[Path, typer.Option(help="safetensors file for the embeddings.")],
+    index: Annotated[Path, typer.Option(help="Parquet file that says what each row is.")],
+    params: Annotated[Path, typer.Option(help="Parameter file.")] = DEFAULT_PATH,
+) -> None:
+    """Write `<seed>/image|feature|text|prompt` (and `logit`, `patch` where there are any), float16."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    section = load("embed_studies", EmbedStudies, params)
+    torch.set_num_threads(section.num_threads)
+    config = load_config(model)
+    store = VolumeStore(volumes)
+    table = TextTable.load(texts)
+    images = load_images(store.table, texts, splits, config.sequences, config.unit)
+    bank = ImageBank(store, images.series, len(config.sequences), max_resident_gib=section.max_resident_gib)
+    inputs = load_text_inputs(config.text, texts)
+    num_prompts = len(tables.read(texts / PROMPTS_TABLE, schemas.PROMPTS, ["prompt_id"]))
+    text_ids = np.flatnonzero(~table.is_flipped_T)
+    arrays: dict[str, np.ndarray] = {}
+    for seed in (seeds := exported_seeds(model)):
+        towers = load_encoders(model, seed)
+        patch_rows = images.rows_in(set(section.patch_splits))
+        parts = embed_images(towers, bank, section.batch_size, patch_rows)
+        parts["text"] = embed_texts(towers, inputs, "text", text_ids, section.batch_size)
+        parts["prompt"] = embed_texts(towers, inputs, "prompt", np.arange(num_prompts), section.batch_size)
+        arrays |= {f"{seed}/{kind}": values for kind, values in parts.items()}
+    rows = index_rows(images, text_ids, num_prompts, texts)
+    tensors.write(out, arrays, {"classes": config.classes, "patch_splits": section.patch_splits})
+    tables.write(index, tables.from_rows(schemas.EMBEDDING_INDEX, rows), schemas.EMBEDDING_INDEX)
+    logger.info("%s: %d images, %d texts, %d prompts, seeds %s", name, len(images), len(text_ids), num_prompts, seeds)
+
+
+if __name__ == "__main__":
+    typer.run(main)

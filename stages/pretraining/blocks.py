@@ -1,0 +1,81 @@
+"""Building blocks of the towers, in plain torch.
+
+Shape suffixes: B batch, N tokens, Q queries, W width, H heads, K width of a head.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+def attend(query_BHQK: Tensor, key_BHNK: Tensor, value_BHNK: Tensor) -> Tensor:
+    """Scaled dot-product attention; fused on a GPU, two products on a CPU, where that is faster for few tokens."""
+    if query_BHQK.is_cuda:
+        return functional.scaled_dot_product_attention(query_BHQK, key_BHNK, value_BHNK)
+    scores = query_BHQK @ key_BHNK.transpose(-2, -1) * query_BHQK.shape[-1] ** -0.5
+    return scores.softmax(dim=-1) @ value_BHNK
+
+
+def split_heads(tokens_BNW: Tensor, num_heads: int) -> Tensor:
+    """(B, N, W) to (B, H, N, K)."""
+    return tokens_BNW.unflatten(-1, (num_heads, -1)).transpose(1, 2)
+
+
+def merge_heads(tokens_BHNK: Tensor) -> Tensor:
+    """(B, H, N, K) to (B, N, W)."""
+    return tokens_BHNK.transpose(1, 2).flatten(2)
+
+
+class TransformerBlock(nn.Module):
+    """Pre-norm self-attention and a GELU network four times as wide."""
+
+    def __init__(self, width: int, num_heads: int) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.attention_norm = nn.LayerNorm(width)
+        self.query_key_value = nn.Linear(width, 3 * width)
+        self.attention_out = nn.Linear(width, width)
+        self.network_norm = nn.LayerNorm(width)
+        self.network = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width))
+
+    def forward(self, tokens_BNW: Tensor) -> Tensor:
+        """Update tokens. Shape (B, N, W)."""
+        query, key, value = (
+            split_heads(part, self.num_heads)
+            for part in self.query_key_value(self.attention_norm(tokens_BNW)).chunk(3, dim=-1)
+        )
+        tokens_BNW = tokens_BNW + self.attention_out(merge_heads(attend(query, key, value)))
+        return tokens_BNW + self.network(self.network_norm(tokens_BNW))
+
+
+class AttentionPool(nn.Module):
+    """A few learned queries read all tokens; their answers are joined into one feature."""
+
+    def __init__(self, width: int, num_queries: int) -> None:
+        super().__init__()
+        self.queries = nn.Parameter(torch.randn(num_queries, width) * width**-0.5)
+        self.norm = nn.LayerNorm(width)
+        self.key = nn.Linear(width, width)
+        self.value = nn.Linear(width, width)
+        self.out = nn.Linear(num_queries * width, width)
+
+    def forward(self, tokens_BNW: Tensor) -> Tensor:
+        """Pool tokens into one feature. Shape (B, W)."""
+        tokens_BNW = self.norm(tokens_BNW)
+        key_B1NW, value_B1NW = self.key(tokens_BNW)[:, None], self.value(tokens_BNW)[:, None]
+        query_B1QW = self.queries.expand(len(tokens_BNW), 1, -1, -1)
+        return self.out(attend(query_B1QW, key_B1NW, value_B1NW).flatten(1))
+
+    def dense(self, tokens_BNW: Tensor) -> Tensor:
+        """What each token alone would be pooled to: features that live where the pooled one does. Shape (B, N, W)."""
+        value_BNW = self.value(self.norm(tokens_BNW))
+        return self.out(value_BNW.repeat(1, 1, len(self.queries)))
+
+
+def projection_head(kind: str, in_dim: int, out_dim: int) -> nn.Module:
+    """Head into the shared space: one linear layer, or the two-layer network of ConVIRT (``mlp``)."""
+    if kind == "linear":
+        return nn.Linear(in_dim, out_dim, bias=False)
+    return nn.Sequential(nn.Linear(in_dim, in_dim), nn.ReLU(), nn.Linear(in_dim, out_dim))

@@ -1,0 +1,93 @@
+"""What a training reads: the paths of it, and the corpus loaded from them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from stages.imaging.shards import TABLE, VolumeStore
+from stages.pretraining.corpus import Corpus
+from stages.pretraining.image_bank import ImageBank
+from stages.pretraining.labels import load_labels
+from stages.pretraining.pairs import ImageTable, load_images
+from stages.pretraining.settings import ObjectiveEntry, PretrainParams
+from stages.pretraining.similarity_source import Shuffled, SimilaritySource
+from stages.pretraining.text_tower import load_text_inputs
+from stages.pretraining.texts import EMBEDDINGS, PAIRS_TABLE, TEXTS_TABLE, Precomputed, TextTable
+from stages.pretraining.towers import TowerConfig
+from stages.reports.similarity import BatchSimilarity
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Paths that a training reads.
+
+    Attributes:
+        volumes: folder with ``volumes.parquet`` and its shards.
+        texts: folder with texts, pairs and sentence embeddings.
+        splits: ``splits.parquet``.
+        similarity: similarity file; a folder stands for none.
+        labels: ``labels.parquet``; a folder stands for none.
+    """
+
+    volumes: Path
+    texts: Path
+    splits: Path
+    similarity: Path
+    labels: Path
+
+    def files(self) -> list[Path]:
+        """List every file whose content decides about the result."""
+        shards = sorted(set(VolumeStore(self.volumes).table["shard"].to_pylist()))
+        fixed = [self.volumes / TABLE, *(self.texts / name for name in (TEXTS_TABLE, PAIRS_TABLE, EMBEDDINGS))]
+        optional = [path for path in (self.similarity, self.labels) if path.is_file()]
+        return [*fixed, self.splits, *optional, *(self.volumes / shard for shard in shards)]
+
+    def load(self, shared: PretrainParams, entry: ObjectiveEntry) -> Corpus:
+        """Load the corpus of one objective: training and validation images, and what describes them.
+
+        Raises:
+            ValueError: if no training image has a text.
+        """
+        store = VolumeStore(self.volumes)
+        table = TextTable.load(self.texts)
+        images = load_images(store.table, self.texts, self.splits, shared.sequences, table.unit)
+        images = images.only({"train", "validation"})
+        training = images.rows_of("train", is_paired=True)
+        if not len(training):
+            raise ValueError(
+                f"{self.volumes / TABLE}: no training study with a text has any of {shared.sequences}; "
+                "check split_cohort and pretrain.sequences"
+            )
+        return Corpus(
+            images,
+            ImageBank(store, images.series, len(shared.sequences), max_resident_gib=shared.max_resident_gib),
+            table,
+            load_text_inputs(shared.text, self.texts),
+            entry.text_view,
+            self._similarity(table, images, entry.shuffle_seed) if self.similarity.is_file() else None,
+            load_labels(self.labels, images, training) if self.labels.is_file() else None,
+        )
+
+    def _similarity(self, table: TextTable, images: ImageTable, shuffle_seed: int | None) -> SimilaritySource:
+        source = BatchSimilarity.load(self.similarity, self.texts)
+        if shuffle_seed is None:
+            return source
+        training = images.text_ids_N[images.rows_of("train", is_paired=True)]
+        return Shuffled.among(source, table, training, shuffle_seed)
+
+
+def describe_towers(shared: PretrainParams, entry: ObjectiveEntry, corpus: Corpus) -> TowerConfig:
+    """Say what the towers are, so that they can be built again from the export alone."""
+    inputs = corpus.text_inputs
+    return TowerConfig(
+        unit=corpus.texts.unit,
+        sequences=shared.sequences,
+        shape=list(corpus.bank.shape),
+        embedding_dim=shared.embedding_dim,
+        frozen_width=inputs.width if isinstance(inputs, Precomputed) else 0,
+        projection=entry.projection,
+        image=shared.image,
+        text=shared.text,
+        classes=corpus.labels.classes if corpus.labels else [],
+    )

@@ -1,0 +1,56 @@
+"""CLIP (Radford et al., arXiv 2103.00020): each image against its own text, the rest of the batch as negatives."""
+
+from __future__ import annotations
+
+from pydantic import Field
+from torch import nn
+
+from stages.params import Params as BaseParams
+from stages.pretraining.objectives.base import (
+    Batch,
+    Facts,
+    LogitScale,
+    Need,
+    Outcome,
+    cosine_logits,
+    matching_losses,
+    paired_texts,
+)
+
+
+class Clip(nn.Module):
+    """L = ½[CE(Z, I) + CE(Zᵀ, I)] with a learnable temperature.
+
+    A text that two images of the batch share counts as a negative, as published; batches of
+    distinct texts (``pretrain.batching``) avoid it.
+    """
+
+    class Params(BaseParams):
+        """Temperature at the start, and whether it is learned."""
+
+        temperature: float = Field(default=0.07, gt=0)
+        is_temperature_learnable: bool = True
+
+    label_head = None
+
+    def __init__(self, params: Params, facts: Facts) -> None:
+        super().__init__()
+        self.scale = LogitScale(params.temperature, is_learnable=params.is_temperature_learnable)
+
+    @staticmethod
+    def needs(params: Params) -> frozenset[Need]:
+        """Nothing beyond embeddings."""
+        return frozenset()
+
+    def forward(self, batch: Batch) -> Outcome:
+        """Return the loss terms of both directions."""
+        scale = self.scale()
+        logits_BB = cosine_logits(batch.image_BD, paired_texts(batch), scale)
+        image_to_text_B, text_to_image_B = matching_losses(logits_BB)
+        return Outcome(
+            {"image_to_text": image_to_text_B.mean() / 2, "text_to_image": text_to_image_B.mean() / 2},
+            {"logit_scale": scale.detach()},
+        )
+
+
+OBJECTIVE = Clip

@@ -1,0 +1,70 @@
+"""ResNet-50 image encoder from MONAI blocks, for a GPU.
+
+Shape suffixes: B images, S sequences, C channels, P positions of the last feature map, W width,
+D embedding; X stands for the spatial axes.
+"""
+
+from __future__ import annotations
+
+import torch
+from monai.networks.nets.resnet import resnet50
+from torch import Tensor, nn
+
+from stages.pretraining.blocks import AttentionPool, projection_head
+from stages.pretraining.encoders import ImageEncoderParams, Projection, check_images
+
+_LAST_WIDTH = 2048
+
+
+class ResNetEncoder(nn.Module):
+    """Sequences as channels, zero where absent, with presence maps beside them.
+
+    Group normalisation in place of batch normalisation: an embedding does not depend on the rest
+    of the batch, so that gradient-cached batches are exact.
+    """
+
+    def __init__(
+        self,
+        params: ImageEncoderParams,
+        *,
+        num_sequences: int,
+        shape: tuple[int, ...],
+        embedding_dim: int,
+        projection: Projection = "linear",
+    ) -> None:
+        super().__init__()
+        self.num_sequences = num_sequences
+        self.feature_dim = params.width
+        self.network = resnet50(
+            spatial_dims=len(shape),
+            n_input_channels=2 * num_sequences,
+            norm=("group", {"num_groups": 32}),
+            feed_forward=False,
+        )
+        self.reduce = nn.Linear(_LAST_WIDTH, params.width)
+        self.pool = AttentionPool(params.width, params.num_queries)
+        self.projection = projection_head(projection, params.width, embedding_dim)
+
+    def features(self, volumes_BSX: Tensor, is_present_BS: Tensor) -> Tensor:
+        """Encode images as far as the projection (see ``ImageEncoder.features``). Shape (B, W)."""
+        return self.pool(self._tokens(volumes_BSX, is_present_BS))
+
+    def forward(self, volumes_BSX: Tensor, is_present_BS: Tensor) -> Tensor:
+        """Embed images in the space shared with texts. Shape (B, D)."""
+        return self.projection(self.features(volumes_BSX, is_present_BS))
+
+    def encode_patches(self, volumes_BSX: Tensor, is_present_BS: Tensor) -> Tensor:
+        """Embed every position of the last feature map in the shared space. Shape (B, P, D)."""
+        return self.projection(self.pool.dense(self._tokens(volumes_BSX, is_present_BS)))
+
+    def _tokens(self, volumes_BSX: Tensor, is_present_BS: Tensor) -> Tensor:
+        check_images(volumes_BSX, is_present_BS, self.num_sequences)
+        present_BSX = is_present_BS.view(*is_present_BS.shape, *(1 for _ in volumes_BSX.shape[2:]))
+        image_BSX = volumes_BSX.masked_fill(~present_BSX, 0)
+        presence_BSX = present_BSX.to(volumes_BSX.dtype).expand_as(volumes_BSX)
+        return self.reduce(self._map(torch.cat([image_BSX, presence_BSX], dim=1)).flatten(2).transpose(1, 2))
+
+    def _map(self, image_BCX: Tensor) -> Tensor:
+        network = self.network
+        image_BCX = network.maxpool(network.act(network.bn1(network.conv1(image_BCX))))
+        return network.layer4(network.layer3(network.layer2(network.layer1(image_BCX))))

@@ -1,0 +1,78 @@
+"""The pair of towers that every objective trains, and how they are drawn from a seed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+
+from stages.params import Params
+from stages.pretraining.encoders import ImageEncoderParams, Projection, build_image_encoder
+from stages.pretraining.text_tower import TextTower, TextTowerParams, build_text_tower
+
+_IMAGE_STREAM, _TEXT_STREAM, OBJECTIVE_STREAM = 11, 12, 13
+
+
+class TowerConfig(Params):
+    """All that it takes to build the towers again; written beside exported weights.
+
+    Attributes:
+        unit: ``study`` or ``sequence``, what one image is.
+        sequences: sequences that the image encoder reads, in its order.
+        shape: spatial shape of an image in voxels (R, A, S in 3D).
+        embedding_dim: width of the shared space.
+        frozen_width: width of the precomputed sentence embeddings.
+        classes: finding codes of the label head's scores, empty without one.
+    """
+
+    unit: str
+    sequences: list[str]
+    shape: list[int]
+    embedding_dim: int
+    frozen_width: int
+    projection: Projection
+    image: ImageEncoderParams
+    text: TextTowerParams
+    classes: list[str] = []
+
+
+@dataclass(frozen=True)
+class Towers:
+    """An image encoder and a text tower into one space, and a head for labels where there is one."""
+
+    config: TowerConfig
+    image: nn.Module
+    text: TextTower
+    label_head: nn.Linear | None = None
+
+
+def build_towers(config: TowerConfig, seed: int) -> Towers:
+    """Draw the towers of a seed; every objective starts from the same ones."""
+    with seeded(seed, _IMAGE_STREAM):
+        image = build_image_encoder(
+            config.image,
+            num_sequences=len(config.sequences),
+            shape=tuple(config.shape),
+            embedding_dim=config.embedding_dim,
+            projection=config.projection,
+        )
+    with seeded(seed, _TEXT_STREAM):
+        text = build_text_tower(
+            config.text,
+            frozen_width=config.frozen_width,
+            embedding_dim=config.embedding_dim,
+            projection=config.projection,
+        )
+    return Towers(config, image, text)
+
+
+@contextmanager
+def seeded(seed: int, stream: int) -> Iterator[None]:
+    """Draw from torch's generator under a stream of its own, and leave the generator as it was."""
+    with torch.random.fork_rng():
+        torch.manual_seed(int(np.random.SeedSequence([seed, stream]).generate_state(1)[0]))
+        yield
