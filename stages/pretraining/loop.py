@@ -115,7 +115,7 @@ class Trainer:
         )
         with seeded(seed, OBJECTIVE_STREAM):
             self._objective: Any = recipe.objective(recipe.objective_params, facts)
-        parts: dict[str, nn.Module] = {
+        parts: dict[str, Any] = {
             "image": self._towers.image,
             "text": self._towers.text,
             "objective": self._objective,
