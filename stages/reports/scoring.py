@@ -76,7 +76,8 @@ class TextScorer:
             texts_u: distinct text ids.
             texts_v: distinct text ids; the same object for texts among themselves, which halves the work.
         """
-        block_UV = np.clip(self._measure(texts_u, texts_v), 0, 1).astype(np.float32)
+        block_UV = self._measure(texts_u, texts_v).astype(np.float32, copy=False)
+        np.clip(block_UV, 0, 1, out=block_UV)
         _, u, v = np.intersect1d(texts_u, texts_v, return_indices=True)
         block_UV[u, v] = 1
         return block_UV
