@@ -27,11 +27,6 @@ class Image:
     voxels: np.ndarray
     affine: np.ndarray
 
-    @property
-    def field_of_view_ml(self) -> float:
-        """Volume of space that the voxels fill."""
-        return float(abs(np.linalg.det(self.affine[:3, :3])) * self.voxels.size / 1000.0)
-
 
 @dataclass(frozen=True)
 class Grid:

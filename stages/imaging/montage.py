@@ -23,6 +23,7 @@ def write_montage(path: Path, title: str, volumes: Sequence[tuple[str, np.ndarra
     """
     figure = Figure(figsize=(3 * _PANEL_INCHES, len(volumes) * _PANEL_INCHES + 0.4), facecolor="black")
     axes = figure.subplots(len(volumes), 3, squeeze=False)
+    figure.subplots_adjust(left=0.01, right=0.99, bottom=0.01, wspace=0.02, hspace=0.15)
     for row, (sequence, volume) in enumerate(volumes):
         for axis, plane in zip(axes[row], _middle_slices(volume), strict=True):
             axis.imshow(plane, cmap="gray", vmin=0, vmax=255, interpolation="nearest")

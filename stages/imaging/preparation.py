@@ -6,7 +6,7 @@ import hashlib
 import json
 import logging
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -76,8 +76,10 @@ def assemble(tasks: Sequence[StudyTask], out: Path, params: VolumeParams) -> lis
             rows_by_series[row["series_id"]] = row | {"shard": shard, "key": row["series_id"]}
         if contents:
             write_shard(out, shard, contents)
-    ordered = (rows_by_series.get(row["series_id"]) for task in tasks for row in task.rows)
-    rows = [row for row in ordered if row is not None]
+    rows = [
+        rows_by_series[row["series_id"]] for task in tasks for row in task.rows if row["series_id"] in rows_by_series
+    ]
+    _forget_failures(tasks, rows_by_series)
     chosen = select_volumes(rows, params.min_coverage)
     return [row | {"is_selected": is_selected} for row, is_selected in zip(rows, chosen, strict=True)]
 
@@ -91,6 +93,13 @@ def _cached_volumes(tasks: Sequence[StudyTask]) -> Iterator[tuple[Row, np.ndarra
                 logger.warning("series %s: the NIfTI file cannot be read as an image; left out", row["series_id"])
             else:
                 yield row | measured, arrays[str(index)]
+
+
+def _forget_failures(tasks: Sequence[StudyTask], prepared: Mapping[str, Row]) -> None:
+    """Drop what the cache holds of studies with an unreadable series: the next run tries again."""
+    for task in tasks:
+        if any(row["series_id"] not in prepared for row in task.rows):
+            task.cache.unlink(missing_ok=True)
 
 
 def _prepare_into_cache(task: StudyTask, nifti_root: Path, params: VolumeParams) -> None:

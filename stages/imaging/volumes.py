@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import nibabel as nib
 import numpy as np
-from pydantic import Field
+from nibabel.spatialimages import SpatialImage
+from pydantic import Field, PositiveFloat, PositiveInt
 
 from stages.imaging.grid import Grid, Image, head_centre_mm, resample
 from stages.imaging.quality import head_mask, signal_to_noise, thin, tilt_deg
@@ -19,15 +20,19 @@ from stages.params import Params
 _REFERENCE_ORDER = ("T1", "T2", "FLAIR", "PD", "T1C", "SWI", "DWI", "ADC", "OTHER")
 # Diffusion-weighted images are read at this weighting; those at b = 0 are T2 images.
 _DIFFUSION_B_VALUE_S_MM2 = 1000.0
+# Voxels smaller than this stand for an affine without extent.
+_MIN_VOXEL_MM3 = 1e-9
 
-Triple = tuple[float, float, float]
+ResultT = TypeVar("ResultT")
 
 
 class VolumeParams(Params):
     """Values of ``prepare_volumes``; axes R, A, S."""
 
-    spacing_mm: Triple = Field(description="voxel spacing of the common grid")
-    shape: tuple[int, int, int] = Field(description="voxels of the common grid")
+    spacing_mm: tuple[PositiveFloat, PositiveFloat, PositiveFloat] = Field(
+        description="voxel spacing of the common grid"
+    )
+    shape: tuple[PositiveInt, PositiveInt, PositiveInt] = Field(description="voxels of the common grid")
     percentiles: tuple[float, float] = Field(description="intensities that become 0 and 255")
     min_coverage: float = Field(ge=0, le=1, description="least share of the grid that a usable series covers")
     shard_prefix_digits: int = Field(ge=1, le=4, description="digits of the study id that name its shard")
@@ -55,35 +60,28 @@ def read_image(path: Path) -> Image:
     Raises:
         ValueError: if it is not an image in three dimensions with a usable affine.
     """
-    file = nib.load(path)
-    if not isinstance(file, nib.spatialimages.SpatialImage):
-        raise ValueError(f"a {type(file).__name__}, expected an image with voxel axes in mm")
+    file = _open(path)
     voxels = np.ascontiguousarray(file.dataobj, dtype=np.float32)
-    if voxels.ndim < 3 or 0 in voxels.shape:
-        raise ValueError(f"image of shape {voxels.shape}, expected three axes")
     if voxels.ndim > 3:
         voxels = voxels.reshape(*voxels.shape[:3], -1).mean(axis=-1)
-    affine = np.asarray(file.affine, dtype=np.float64)
-    if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-9:
-        raise ValueError("affine is singular or not finite, expected voxel axes in mm")
-    return Image(np.nan_to_num(voxels, copy=False, nan=0.0, posinf=0.0, neginf=0.0), affine)
+    voxels = np.nan_to_num(voxels, copy=False, nan=0.0, posinf=0.0, neginf=0.0)
+    return Image(voxels, np.asarray(file.affine, dtype=np.float64))
 
 
-def reference_index(images: Sequence[Image | None], sequences: Sequence[str]) -> int:
-    """Choose the image that a study is centred on: the most in view (whole litres), then by sequence."""
+def field_of_view_ml(path: Path) -> float:
+    """Volume of space that the image of a NIfTI file fills, read from its header.
 
-    def rank(index: int) -> tuple[int, int]:
-        image = images[index]
-        litres = round(image.field_of_view_ml / 1000) if image is not None else -1
-        return -litres, _REFERENCE_ORDER.index(sequences[index])
-
-    return min(range(len(images)), key=rank)
+    Raises:
+        ValueError: if it is not an image in three dimensions with a usable affine.
+    """
+    file = _open(path)
+    return float(abs(np.linalg.det(file.affine[:3, :3])) * np.prod(file.shape[:3]) / 1000.0)
 
 
 def prepare_study(
     paths: Sequence[Path], sequences: Sequence[str], params: VolumeParams
 ) -> list[tuple[np.ndarray, Figures] | None]:
-    """Bring all series of a study to one grid centred on the head.
+    """Bring all series of a study to one grid centred on the head; one image is in memory at a time.
 
     Args:
         paths: NIfTI files, in an order that does not depend on ids.
@@ -93,13 +91,33 @@ def prepare_study(
     Returns:
         For each series its volume (uint8; R, A, S) and figures, or None where the file cannot be read.
     """
-    images = [_read_or_none(path) for path in paths]
-    reference = images[reference_index(images, sequences)]
-    if reference is None:
-        return [None] * len(images)
-    centre_mm = head_centre_mm(reference, height_mm=params.spacing_mm[2] * params.shape[2])
-    grid = Grid.centred(centre_mm, params.spacing_mm, params.shape)
+    grid = study_grid(paths, sequences, params)
+    if grid is None:
+        return [None] * len(paths)
+    images = (_or_none(read_image, path) for path in paths)
     return [prepare_volume(image, grid, params.percentiles) if image else None for image in images]
+
+
+def study_grid(paths: Sequence[Path], sequences: Sequence[str], params: VolumeParams) -> Grid | None:
+    """Lay the grid of a study around the head in its reference series.
+
+    The reference is the series with the most in view (whole litres), then by sequence; an unreadable one
+    gives way to the next.
+
+    Returns:
+        The grid, or None where no series can be read.
+    """
+
+    def rank(index: int) -> tuple[int, int]:
+        volume_ml = _or_none(field_of_view_ml, paths[index]) or 0.0
+        return -round(volume_ml / 1000), _REFERENCE_ORDER.index(sequences[index])
+
+    for index in sorted(range(len(paths)), key=rank):
+        image = _or_none(read_image, paths[index])
+        if image is not None:
+            centre_mm = head_centre_mm(image, height_mm=params.spacing_mm[2] * params.shape[2])
+            return Grid.centred(centre_mm, params.spacing_mm, params.shape)
+    return None
 
 
 def prepare_volume(image: Image, grid: Grid, percentiles: tuple[float, float]) -> tuple[np.ndarray, Figures]:
@@ -164,10 +182,19 @@ def _selection_rank(row: Mapping[str, Any]) -> tuple[Any, ...]:
     return weighting, -round(row["coverage"] * 10), round(voxel_ml, 3), -row["num_slices"], row["sha256"]
 
 
-def _read_or_none(path: Path) -> Image | None:
+def _open(path: Path) -> SpatialImage:
+    file = nib.load(path)
+    if not isinstance(file, SpatialImage) or len(file.shape) < 3 or 0 in file.shape:
+        raise ValueError(f"a {type(file).__name__} of shape {getattr(file, 'shape', None)}, expected three axes")
+    if not np.isfinite(file.affine).all() or abs(np.linalg.det(file.affine[:3, :3])) < _MIN_VOXEL_MM3:
+        raise ValueError("affine is singular or not finite, expected voxel axes in mm")
+    return file
+
+
+def _or_none(read: Callable[[Path], ResultT], path: Path) -> ResultT | None:
     # Whatever a damaged file raises (gzip, nibabel, numpy) costs this series only; it is counted by the caller.
     try:
-        return read_image(path)
+        return read(path)
     except Exception:  # noqa: BLE001
         return None
 

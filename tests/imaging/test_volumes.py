@@ -160,10 +160,16 @@ def test_repeats_are_averaged_and_values_that_are_not_finite_removed(tmp_path: P
     assert image.voxels[0, 0, 0] == 0.0
 
 
-def test_a_flat_image_is_refused(tmp_path: Path) -> None:
+def test_a_flat_image_and_a_singular_affine_are_refused(tmp_path: Path) -> None:
     nib.save(nib.Nifti1Image(np.zeros((4, 5), dtype=np.float32), np.eye(4)), tmp_path / "flat.nii")
     with pytest.raises(ValueError, match="expected three axes"):
         read_image(tmp_path / "flat.nii")
+    header = nib.Nifti1Header()
+    header.set_data_shape((4, 5, 6))
+    header["sform_code"], header["srow_y"], header["srow_z"] = 2, [0, 1, 0, 1], [0, 0, 1, 1]
+    (tmp_path / "thin.nii").write_bytes(header.binaryblock + bytes(4 + 4 * 5 * 6 * 4))
+    with pytest.raises(ValueError, match="singular"):
+        read_image(tmp_path / "thin.nii")
 
 
 def test_tilt_is_the_angle_to_the_nearest_axis() -> None:
@@ -262,3 +268,17 @@ def test_one_unreadable_series_costs_only_itself(tmp_path: Path, caplog: pytest.
     assert [row["sequence"] for row in prepared] == ["FLAIR"]
     assert "cannot be read" in caplog.text
     assert "PATIENT" not in caplog.text
+
+    nib.save(nib.Nifti1Image(np.ones((4, 4, 4), dtype=np.float32), np.eye(4)), tmp_path / rows[0]["nifti"])
+    prepare_missing(tasks, tmp_path, PARAMS)
+    assert len(assemble(tasks, tmp_path / "out", PARAMS)) == 2
+
+
+def test_a_study_whose_reference_cannot_be_read_is_centred_on_the_next(tmp_path: Path) -> None:
+    rows = series_rows(tmp_path, 1)
+    paths = [tmp_path / row["nifti"] for row in rows]
+    paths[0].write_bytes(paths[0].read_bytes()[:3000])
+    prepared = prepare_study(paths, ["T1", "FLAIR"], PARAMS)
+    assert prepared[0] is None
+    assert prepared[1] is not None
+    assert prepared[1][1].coverage > 0.9
