@@ -60,7 +60,7 @@ class BatchSimilarity:
         block_UU = self.matrix.block(unique) if self.scorer is None else self.scorer.block(unique, unique)
         return block_UU[np.ix_(inverse, inverse)]
 
-    def off_diagonal_quantile(self, text_ids: np.ndarray, quantile: float) -> float:
+    def off_diagonal_quantile(self, text_ids: np.ndarray, q: float) -> float:
         """Quantile of S over pairs of different texts (s₀ of the SeLIP targets).
 
         Exact where every entry is stored; otherwise over blocks of texts drawn under a fixed seed.
@@ -76,7 +76,7 @@ class BatchSimilarity:
             random = np.random.default_rng(_SAMPLE_SEED)
             samples = [random.choice(unique, _SAMPLE_TEXTS, replace=False) for _ in range(_NUM_SAMPLES)]
         above = [block[np.triu_indices(len(block), k=1)] for block in map(self.block, samples)]
-        return float(np.quantile(np.concatenate(above), quantile))
+        return float(np.quantile(np.concatenate(above), q))
 
 
 def _open_scorer(file: Path, texts: Path, about: dict[str, Any]) -> TextScorer:

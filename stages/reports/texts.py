@@ -13,8 +13,11 @@ from stages.reports.lexicon import Lexicon
 from stages.reports.statements import OPPOSITE_SIDES
 
 TEXT_SECTIONS = ("findings", "impression")
-# A full stop ends a sentence before white space; Chinese stops and line breaks always do.
-_SENTENCE_END = re.compile(r"(?<=[.!?])\s+|(?<=[。！？；])|\n+")
+# A full stop ends a sentence before white space, a Chinese one always; a line break does before an
+# empty line, a list item, a capitalised word or a Han character, and is a wrapped line otherwise.
+_SENTENCE_END = re.compile(
+    r"(?<=[.!?])\s+|(?<=[。！？；])|\n(?=\s*(?:\n|[-•*]|\d+\s*[.)、]|[A-Z][a-z]|[\u4e00-\u9fff]))"
+)
 _WORD = re.compile(r"[^\W\d_]{2}")
 
 

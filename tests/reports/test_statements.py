@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stages.reports.statements import (
@@ -15,6 +15,7 @@ from stages.reports.statements import (
     with_normal,
 )
 
+PROPERTY = settings(deadline=None, derandomize=True)
 PARENTS = {"thalamus": "deep_nuclei", "basal_ganglia": "deep_nuclei", "insula": "lobes", "sella": None, "lobes": None}
 WEIGHTS = StatementWeights(finding=0.4, site=0.3, side=0.2, signal=0.1)
 SIGNALS = st.dictionaries(st.sampled_from(["T1", "T2", "DWI"]), st.sampled_from(["high", "low", "iso"]), max_size=3)
@@ -62,12 +63,14 @@ def score(*statements):
     return score_statements(codes, codes, WEIGHTS)
 
 
+@PROPERTY
 @given(st.lists(STATEMENTS, min_size=1, max_size=8))
 def test_scores_are_those_of_a_slow_loop(statements):
     expected = [[slow_score(a, b) for b in statements] for a in statements]
     np.testing.assert_allclose(score(*statements), expected, atol=1e-6)
 
 
+@PROPERTY
 @given(st.lists(STATEMENTS, min_size=1, max_size=8))
 def test_scores_are_symmetric_with_diagonal_1(statements):
     scores = score(*statements)
@@ -124,6 +127,7 @@ def test_a_text_of_negations_is_normal():
     assert not is_normal([*negations, Statement("mass", assertion="uncertain")])
 
 
+@PROPERTY
 @given(STATEMENTS)
 def test_flipping_twice_gives_the_statement_back(statement):
     assert statement.flip().flip() == statement

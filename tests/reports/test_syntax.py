@@ -2,11 +2,12 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stages.reports.syntax import character_dice, score_sentences
 
+PROPERTY = settings(deadline=None, derandomize=True)
 SENTENCES = st.lists(st.text("abc 左右梗死.", min_size=1, max_size=12), min_size=1, max_size=6)
 
 
@@ -33,6 +34,7 @@ def slow_indel(a, b):
     return 2 * row[-1] / (len(a) + len(b))
 
 
+@PROPERTY
 @given(sentences=SENTENCES, others=SENTENCES, is_set=st.booleans())
 def test_dice_is_that_of_a_slow_count(sentences, others, is_set):
     expected = [[slow_dice(a, b, is_set) for b in others] for a in sentences]
@@ -40,6 +42,7 @@ def test_dice_is_that_of_a_slow_count(sentences, others, is_set):
 
 
 @pytest.mark.parametrize(("scorer", "slow"), [("levenshtein", slow_levenshtein), ("indel", slow_indel)])
+@PROPERTY
 @given(sentences=SENTENCES, others=SENTENCES)
 def test_edit_scorers_are_those_of_slow_loops(scorer, slow, sentences, others):
     expected = [[slow(a, b) for b in others] for a in sentences]
@@ -47,6 +50,7 @@ def test_edit_scorers_are_those_of_slow_loops(scorer, slow, sentences, others):
 
 
 @pytest.mark.parametrize("scorer", ["dice", "levenshtein", "indel"])
+@PROPERTY
 @given(sentences=SENTENCES)
 def test_a_list_against_itself_is_symmetric_with_diagonal_1(scorer, sentences):
     scores = score_sentences(scorer, sentences, sentences)

@@ -1,10 +1,11 @@
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stages.reports.lexicon import Lexicon
 from stages.reports.texts import TextBuilder, sentence_spans, squeeze
 
+PROPERTY = settings(deadline=None, derandomize=True)
 LEXICON = Lexicon.load("head_mri")
 
 
@@ -36,6 +37,8 @@ def rows(texts, unit="study"):
         ("1. Left infarct. 2. No mass.", ["1. Left infarct.", "2. No mass."]),
         ("左侧梗死。未见出血；右侧正常", ["左侧梗死。", "未见出血；", "右侧正常"]),
         ("No stop at the end\nSecond line", ["No stop at the end", "Second line"]),
+        ("A wrapped\nline of 3\nmm", ["A wrapped line of 3 mm"]),
+        ("Brain:\n- infarct\n- cyst", ["Brain:", "- infarct", "- cyst"]),
         ("", []),
         (" . 3 .", []),
     ],
@@ -44,6 +47,7 @@ def test_sentences(text, sentences):
     assert [squeeze(text[start:end]) for start, end in sentence_spans(text)] == sentences
 
 
+@PROPERTY
 @given(st.text(st.sampled_from("ab左。. 1\n"), max_size=40))
 def test_sentences_follow_one_another(text):
     spans = sentence_spans(text)
