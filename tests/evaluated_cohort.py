@@ -47,6 +47,7 @@ class CohortFiles:
         owners = [n - 1 if n % 4 == 3 and n not in first_of_split else n for n in range(size)]
         self.patient_ids = [make_id("patient", n) for n in owners]
         self.directions = rng.normal(size=(len(FINDINGS), WIDTH))
+        self.normal = rng.normal(size=WIDTH)
         languages = np.where(rng.random(size) < 0.25, "zh", "en")
         keys = [(tuple(row), language) for row, language in zip(self.labels.tolist(), languages, strict=True)]
         self.texts = list(dict.fromkeys(keys))
@@ -66,7 +67,7 @@ class CohortFiles:
     def write_embeddings(self, name, noise, num_seeds=2, *, has_text=True, has_logit=False):
         arrays = {}
         for seed in range(num_seeds):
-            images = self.labels @ self.directions
+            images = self.normal + self.labels @ self.directions
             images = (
                 self.rng.normal(size=images.shape)
                 if noise is None
@@ -74,11 +75,11 @@ class CohortFiles:
             )
             arrays[f"{seed}/image"] = images.astype(np.float16)
             if has_text:
-                texts = np.array([labels for labels, _ in self.texts]) @ self.directions
+                texts = self.normal + np.array([labels for labels, _ in self.texts]) @ self.directions
                 arrays[f"{seed}/text"] = texts.astype(np.float16)
                 arrays[f"{seed}/prompt"] = np.vstack([self.directions, -self.directions]).astype(np.float16)
             if has_logit:
-                arrays[f"{seed}/logit"] = (images @ np.linalg.pinv(self.directions)).astype(np.float16)
+                arrays[f"{seed}/logit"] = ((images - self.normal) @ np.linalg.pinv(self.directions)).astype(np.float16)
         tensors.write(self.path(f"embeddings/{name}.safetensors"), arrays, {"classes": list(FINDINGS)})
         rows = [
             {

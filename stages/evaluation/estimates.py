@@ -95,6 +95,7 @@ class _ClassEstimate:
         if not reason and np.isnan(self.resampled.values).any():
             reason = "no threshold: the validation split has only one class"
         return Estimate(
+            seeds=self.cube.seeds,
             seed_values=self.resampled.values,
             resampled=self.resampled.resampling.over_seeds(self.resampled.by_seed),
             num_patients=self.cube.num_patients,
@@ -112,6 +113,7 @@ class _Cube:
     #: shape (N,)
     is_positive: np.ndarray
     patient_ids: list[str]
+    seeds: tuple[int, ...]
 
     @classmethod
     def build(cls, group: pd.DataFrame) -> _Cube:
@@ -131,7 +133,8 @@ class _Cube:
                 "score for some seed or draw, or it is not a number; evaluate the objective again"
             )
         first = np.unique(studies, return_index=True)[1]
-        return cls(scores, group["label"].to_numpy()[first] > 0, group["patient_id"].iloc[first].tolist())
+        patient_ids = group["patient_id"].iloc[first].tolist()
+        return cls(scores, group["label"].to_numpy()[first] > 0, patient_ids, tuple(seed_values.tolist()))
 
     @property
     def has_both(self) -> bool:
@@ -164,9 +167,10 @@ def _mean(group: pd.DataFrame, resampling: Resampling) -> Estimate:
     counts_SP = np.bincount(cell, minlength=shape[0] * shape[1]).reshape(shape).astype(float)
     num_patients = int(counts_SP.any(axis=0).sum())
     if not num_patients:
-        return Estimate(np.empty(0), np.empty(0), 0, 0, reason="no such case")
+        return Estimate((), np.empty(0), np.empty(0), 0, 0, reason="no such case")
     by_seed_RS = bootstrap.mean_over_cases(resampling, totals_SP, counts_SP)
     return Estimate(
+        seeds=tuple(seed_values.tolist()),
         seed_values=totals_SP.sum(axis=1) / counts_SP.sum(axis=1),
         resampled=resampling.over_seeds(by_seed_RS),
         num_patients=num_patients,
@@ -176,14 +180,16 @@ def _mean(group: pd.DataFrame, resampling: Resampling) -> Estimate:
 
 
 def _median(group: pd.DataFrame, resampling: Resampling) -> Estimate:
-    parts = [part for _, part in group.groupby("seed", sort=True)]
+    parts = {int(seed): part for seed, part in group.groupby("seed", sort=True)}
     by_seed = [
         bootstrap.median_over_cases(resampling, part["value"].to_numpy(), resampling.rows(part["patient_id"]))
-        for part in parts
+        for part in parts.values()
     ]
     num_patients = group["patient_id"].nunique()
+    medians = [float(np.quantile(part["value"], 0.5, method="inverted_cdf")) for part in parts.values()]
     return Estimate(
-        seed_values=np.array([np.quantile(part["value"], 0.5, method="inverted_cdf") for part in parts], dtype=float),
+        seeds=tuple(parts),
+        seed_values=np.array(medians),
         resampled=resampling.over_seeds(np.stack(by_seed, axis=1)),
         num_patients=num_patients,
         smallest_cell=num_patients,
@@ -254,11 +260,19 @@ def _macro(of_classes: list[_ClassEstimate], min_positives: int) -> Estimate:
             if chosen
             else f"no class has {min_positives} positives and a negative in the split"
         )
-        return Estimate(np.empty(0), np.empty(0), num_patients, num_patients, reason=reason)
-    by_seed_RS = np.nanmean(np.stack([one.resampled.by_seed for one in chosen]), axis=0)
+        return Estimate((), np.empty(0), np.empty(0), num_patients, num_patients, reason=reason)
+    by_seed_RS = _mean_of_known(np.stack([one.resampled.by_seed for one in chosen]))
     return Estimate(
+        seeds=chosen[0].cube.seeds,
         seed_values=np.mean([one.resampled.values for one in chosen], axis=0),
         resampled=chosen[0].resampled.resampling.over_seeds(by_seed_RS),
         num_patients=num_patients,
         smallest_cell=num_patients,
     )
+
+
+def _mean_of_known(values: FloatArray) -> FloatArray:
+    """Mean over the first axis without NaN: a resample may hold no positive of a rare class."""
+    is_known = ~np.isnan(values)
+    total, count = np.where(is_known, values, 0.0).sum(axis=0), is_known.sum(axis=0)
+    return np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)

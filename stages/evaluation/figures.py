@@ -20,7 +20,9 @@ METHOD_COLOUR, REFERENCE_COLOUR = "#1f5a8a", "#9a9a9a"
 CLASS_COLOURS = ("#1f5a8a", "#d1762a", "#3a8f5c", "#8a4f9e", "#b03a48", "#6b6b6b", "#c2a83e", "#4fa3b8")
 
 
-def draw_forest(path: Path, results: Results, quantities: Sequence[tuple[Quantity, str]], title: str) -> None:
+def draw_forest(
+    path: Path, results: Results, quantities: Sequence[tuple[Quantity, str]], title: str, *, is_one_scale: bool
+) -> None:
     """Draw one panel per quantity, one row per method: value and interval, chance as a line.
 
     Args:
@@ -28,11 +30,12 @@ def draw_forest(path: Path, results: Results, quantities: Sequence[tuple[Quantit
         results: of every method.
         quantities: what to show, with the axis label of each panel.
         title: of the whole figure.
+        is_one_scale: whether the panels share their axis.
     """
     names = [name for name in results.estimates if name != CHANCE and _has_any(results, name, quantities)]
     figure = Figure(figsize=(2.2 + 2.6 * len(quantities), 1.4 + 0.32 * len(names)), layout="constrained")
     FigureCanvasAgg(figure)
-    panels = figure.subplots(1, len(quantities), sharey=True, squeeze=False)[0]
+    panels = figure.subplots(1, len(quantities), sharex=is_one_scale, sharey=True, squeeze=False)[0]
     for axes, (quantity, label) in zip(panels, quantities, strict=True):
         for row, name in enumerate(names):
             _draw_interval(axes, results, name, quantity, row)
@@ -107,7 +110,7 @@ def draw_all(folder: Path, results: Results) -> list[tuple[str, str]]:
         ("classification.png", "Classification, macro average", classification),
     ):
         here = [(replace(quantity, split=split), label) for quantity, label in quantities]
-        draw_forest(folder / file, results, here, f"{title}, {split} split")
+        draw_forest(folder / file, results, here, f"{title}, {split} split", is_one_scale=quantities is classification)
         drawn.append((file, f"{title}, {split} split; dashed: chance"))
     for file, metric, fraction, title in (
         ("zero_shot_by_class.png", "zero_shot/auc", None, "Zero-shot AUC by class"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -68,13 +69,13 @@ class Results:
         """The pretraining objectives, without the reference rows."""
         return [name for name in self.estimates if name not in REFERENCES]
 
-    @property
+    @cached_property
     def splits(self) -> list[str]:
         """Evaluated splits, the primary one first."""
         found = dict.fromkeys(quantity.split for estimates in self.estimates.values() for quantity in estimates)
         return sorted(found, key=lambda split: (split != self.params.primary_split, split))
 
-    @property
+    @cached_property
     def label_fractions(self) -> list[float]:
         """Label fractions of the linear probe."""
         found = {q.label_fraction for estimates in self.estimates.values() for q in estimates}
@@ -188,10 +189,10 @@ def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Row]) -> None:
 
 
 def _pairs(results: Results) -> Iterator[tuple[str, str]]:
-    for baseline in results.params.baselines:
-        yield from ((name, baseline) for name in results.methods if baseline in results.estimates and name != baseline)
     for name, baselines in results.params.contrasts.items():
         yield from ((name, other) for other in baselines if {name, other} <= set(results.estimates))
+    for baseline in results.params.baselines:
+        yield from ((name, baseline) for name in results.methods if baseline in results.estimates and name != baseline)
 
 
 def _compare(results: Results, method: Estimate, baseline: Estimate) -> Row:
@@ -236,10 +237,11 @@ def _difference_columns(difference: Difference | None, reason: str) -> Row:
 
 def _seed_rows(results: Results, name: str, quantity: Quantity, estimate: Estimate) -> list[Row]:
     shown = results.cell(estimate)
-    if quantity not in results.headlines(quantity.split) or "value" not in shown or len(estimate.seed_values) < 2:
+    if quantity not in results.headlines(quantity.split) or "value" not in shown or len(estimate.seeds) < 2:
         return []
     about = _about(quantity) | {"objective": name, "n": shown["n"], "reason": "one seed"}
-    return [about | {"seed": number, "value": value} for number, value in enumerate(estimate.seed_values.tolist())]
+    by_seed = zip(estimate.seeds, estimate.seed_values.tolist(), strict=True)
+    return [about | {"seed": seed, "value": value} for seed, value in by_seed]
 
 
 def _text(value: Any) -> str:
