@@ -6,13 +6,17 @@ import logging
 import struct
 import warnings
 from collections.abc import Iterator
+from decimal import Decimal
+from math import isfinite
 from typing import Any
 
 from pydicom import config
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
+from pydicom.sequence import Sequence
 from pydicom.tag import BaseTag, Tag
+from pydicom.valuerep import PersonName
 
 # pydicom's warnings quote header values, so they must not reach a log.
 config.settings.reading_validation_mode = config.IGNORE
@@ -49,20 +53,21 @@ class Elements:
                 value = self._decode(ds, tag)
             except Exception:  # noqa: BLE001, S112 - a broken element may raise anything
                 continue
-            if value is not None and value != "" and value != []:
+            if value is not None and value != "" and value != ():
                 return value
         return None
 
     def text(self, keyword: str) -> str:
         """Return the (first) value as text; empty where there is none."""
-        values = self.texts(keyword)
-        return values[0] if values else ""
+        value = self.value(keyword)
+        if type(value) is str:
+            return value
+        values = _as_tuple(value)
+        return str(values[0]) if values else ""
 
     def texts(self, keyword: str) -> tuple[str, ...]:
         """Return all values as texts, without padding."""
-        value = self.value(keyword)
-        values = value if isinstance(value, (MultiValue, list)) else () if value is None else (value,)
-        return tuple(str(v).encode("utf-8", "replace").decode("utf-8").strip("\0 ") for v in values)
+        return tuple(map(str, _as_tuple(self.value(keyword))))
 
     def number(self, keyword: str) -> float | None:
         """Return the (first) value as a finite number, or None."""
@@ -70,33 +75,35 @@ class Elements:
 
     def numbers(self, keyword: str) -> tuple[float, ...]:
         """Return all values as numbers; nothing if one of them is none."""
-        value = self.value(keyword)
-        values = value if isinstance(value, (MultiValue, list)) else () if value is None else (value,)
-        numbers = tuple(as_number(v) for v in values)
-        return () if None in numbers else numbers  # type: ignore[return-value]
+        numbers = [as_number(value) for value in _as_tuple(self.value(keyword))]
+        return tuple(number for number in numbers if number is not None) if None not in numbers else ()
 
     def _decode(self, ds: Dataset, tag: BaseTag) -> Any:
         raw = ds.get_item(tag)
+        if raw is None:
+            return None
         if not isinstance(raw, RawDataElement):
-            return None if raw is None else raw.value
+            return _plain(raw.value)
         characters = ds.get_item(_CHARACTER_SET)
         key = (tag, raw.VR, raw.value, raw.is_little_endian, characters and str(characters.value))
         if key not in self._decoded:
             if len(self._decoded) >= _MAX_REMEMBERED:
                 self._decoded.clear()
-            self._decoded[key] = ds[tag].value
+            self._decoded[key] = _plain(ds[tag].value)
         return self._decoded[key]
 
 
 def as_number(value: Any) -> float | None:
     """Read a finite number from a value, the first of several; None if it is none."""
-    if isinstance(value, (MultiValue, list)):
-        value = value[0] if len(value) else None
+    if isinstance(value, tuple):
+        value = value[0] if value else None
+    if type(value) is float and isfinite(value):
+        return value
     try:
         number = float(value)
     except (TypeError, ValueError, OverflowError):
         return None
-    return number if abs(number) < float("inf") else None
+    return number if isfinite(number) else None
 
 
 def private_number(value: Any) -> float | None:
@@ -106,6 +113,19 @@ def private_number(value: Any) -> float | None:
             return float(struct.unpack("<f" if len(value) == 4 else "<d", value)[0])
         value = value.split(b"\\")[0].strip(b" \0").decode("ascii", "replace")
     return as_number(value)
+
+
+def _plain(value: Any) -> Any:
+    """Turn pydicom's types into Python's; characters that cannot be written become question marks."""
+    if isinstance(value, (MultiValue, list)) and not isinstance(value, Sequence):
+        return tuple(map(_plain, value))
+    if isinstance(value, (str, PersonName)):
+        return str(value).encode("utf-8", "replace").decode("utf-8").strip("\0 ")
+    return float(value) if isinstance(value, (float, Decimal)) else value
+
+
+def _as_tuple(value: Any) -> tuple[Any, ...]:
+    return value if isinstance(value, tuple) else () if value is None else (value,)
 
 
 def _nested(ds: Dataset) -> Iterator[Dataset]:
