@@ -35,6 +35,7 @@ def main(
     num_prepared = prepare_missing(tasks, converted, values)
     for folder in ("shards", "qc"):
         shutil.rmtree(out / folder, ignore_errors=True)
+        (out / folder).mkdir(parents=True)
     rows = assemble(tasks, out, values)
     tables.write(out / TABLE, tables.from_rows(schemas.VOLUMES, _columns(rows)), schemas.VOLUMES)
     _draw_sample(out, rows, values.num_montages)

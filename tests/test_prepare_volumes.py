@@ -67,3 +67,11 @@ def test_the_stage_repeats_itself_to_the_byte(tmp_path: Path, converted: Path) -
     assert len(written) == 5
     for path in written:
         assert path.read_bytes() == (tmp_path / "second" / path.relative_to(tmp_path / "first")).read_bytes()
+
+
+def test_a_cohort_without_images_gives_empty_outputs(tmp_path: Path) -> None:
+    tables.write(tmp_path / "series.parquet", tables.from_rows(schemas.SERIES, []), schemas.SERIES)
+    main(tmp_path, tmp_path / "volumes", tmp_path / "work")
+    assert len(VolumeStore(tmp_path / "volumes").table) == 0
+    assert (tmp_path / "volumes" / "shards").is_dir()
+    assert (tmp_path / "volumes" / "qc").is_dir()
