@@ -68,7 +68,7 @@ def labels(study: Study) -> dict[str, int | None]:
 
 def shows_enhancement(lesion: Lesion) -> bool:
     """Whether a lesion takes up contrast agent, where a series after contrast was acquired."""
-    return lesion.finding == "mass" and lesion.signals.get("T1C") == "high"
+    return lesion.finding == "mass" and lesion.signals.get("T1C") in ("high", "mixed")
 
 
 def shows_restricted_diffusion(lesion: Lesion) -> bool:
@@ -98,7 +98,7 @@ def _signal_class(lesion: DrawnLesion, protocol: Protocol) -> str:
     uptakes = np.array([MATTER[paint.matter].uptake_mm > 0 for paint in lesion.paints])
     high, low = weights[differences > _NOTICEABLE].sum(), weights[differences < -_NOTICEABLE].sum()
     if protocol.sequence == "T1C" and weights[uptakes & (differences > _NOTICEABLE)].sum() > _ENHANCING_SHARE:
-        return "high"
+        return "mixed" if low > _MIXED_SHARE else "high"
     if min(high, low) > _MIXED_SHARE:
         return "mixed"
     if max(high, low) < 0.5:

@@ -27,7 +27,7 @@ class Recipe:
         sites: site codes to draw from; a repeated site is as much more frequent.
         diameter_mm: range, drawn uniformly on a log scale.
         layers: from the centre outwards.
-        confined_to: parenchyma, white (matter) or head.
+        confined_to: parenchyma, white (matter), head or anywhere.
         foci: range of the number of foci that make one lesion.
         growth: displacement of the surroundings per mm of diameter.
         oedema_reach: outer radius of the surrounding oedema in lesion radii; 0 for none.
@@ -51,25 +51,25 @@ _MASS_SITES = (*LOBES, *LOBES, "insula", "thalamus", "corpus_callosum")
 _PATCH_SITES = ("periventricular_white_matter", "periventricular_white_matter", "deep_white_matter")
 
 RECIPES: Mapping[str, Recipe] = {
-    "acute_infarct": Recipe("infarct", "acute infarct", _INFARCT_SITES, (9, 60), (Layer("acute_infarct", 0, 1),)),
+    "acute_infarct": Recipe("infarct", "acute infarct", _INFARCT_SITES, (12, 65), (Layer("acute_infarct", 0, 1),)),
     "chronic_infarct": Recipe(
-        "infarct", "chronic infarct", _INFARCT_SITES, (9, 60), (Layer("cavity", 0, 0.6), Layer("gliosis", 0.6, 1))
+        "infarct", "chronic infarct", _INFARCT_SITES, (12, 65), (Layer("cavity", 0, 0.6), Layer("gliosis", 0.6, 1))
     ),
     "acute_haemorrhage": Recipe(
-        "haemorrhage", "acute haemorrhage", _BLEED_SITES, (11, 55), (Layer("acute_blood", 0, 1),), growth=0.04
+        "haemorrhage", "acute haemorrhage", _BLEED_SITES, (13, 60), (Layer("acute_blood", 0, 1),), growth=0.04
     ),
     "subacute_haemorrhage": Recipe(
         "haemorrhage",
         "subacute haemorrhage",
         _BLEED_SITES,
-        (11, 55),
+        (13, 60),
         (Layer("subacute_blood", 0, 0.85), Layer("haemosiderin", 0.85, 1)),
     ),
     "chronic_haemorrhage": Recipe(
         "haemorrhage",
         "chronic haemorrhage",
         _BLEED_SITES,
-        (11, 55),
+        (13, 60),
         (Layer("cavity", 0, 0.45), Layer("haemosiderin", 0.45, 1)),
     ),
     "high_grade_glioma": Recipe(
@@ -86,7 +86,7 @@ RECIPES: Mapping[str, Recipe] = {
         "mass",
         "meningioma",
         ("extra_axial",),
-        (16, 50),
+        (18, 55),
         (Layer("meningioma", 0, 1),),
         confined_to="head",
         growth=0.12,
@@ -96,7 +96,7 @@ RECIPES: Mapping[str, Recipe] = {
         "mass",
         "metastasis",
         (*LOBES, "cerebellum", "subcortical_white_matter"),
-        (9, 28),
+        (10, 32),
         (Layer("necrosis", 0, 0.35), Layer("metastasis", 0.35, 1)),
         growth=0.04,
         oedema_reach=2.0,
@@ -127,10 +127,14 @@ RECIPES: Mapping[str, Recipe] = {
         (Layer("cavity", 0, 0.8), Layer("gliosis", 0.8, 1.1)),
     ),
     "arachnoid_cyst": Recipe(
-        "cyst", "arachnoid cyst", ("extra_axial",), (18, 50), (Layer("csf", 0, 1),), confined_to="head", growth=0.06
+        "cyst", "arachnoid cyst", ("extra_axial",), (26, 60), (Layer("csf", 0, 1),), confined_to="head", growth=0.06
     ),
-    "pineal_cyst": Recipe("cyst", "pineal cyst", ("pineal",), (11, 20), (Layer("cavity", 0, 1),), confined_to="head"),
-    "sellar_cyst": Recipe("cyst", "sellar cyst", ("sella",), (11, 22), (Layer("cavity", 0, 1),), confined_to="head"),
+    "pineal_cyst": Recipe(
+        "cyst", "pineal cyst", ("pineal",), (14, 24), (Layer("cavity", 0, 1),), confined_to="anywhere"
+    ),
+    "sellar_cyst": Recipe(
+        "cyst", "sellar cyst", ("sella",), (14, 26), (Layer("cavity", 0, 1),), confined_to="anywhere"
+    ),
 }
 
 #: disease → recipes, one of which is drawn

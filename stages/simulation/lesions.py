@@ -198,7 +198,9 @@ def _allowed(template: Template, confined_to: str) -> Floats:
         return np.clip(1.15 * (gm + wm), 0, 1)
     if confined_to == "white":
         return np.clip(wm + 0.25 * gm, 0, 1)
-    return np.clip(template.depth_mm / SPACING_MM + 1.0, 0, 1)
+    if confined_to == "head":
+        return np.clip(template.depth_mm / SPACING_MM + 1.0, 0, 1)
+    return np.ones(SHAPE, dtype=np.float32)
 
 
 def _draw_focus(
