@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
@@ -33,6 +34,7 @@ class ClassificationParams(Params):
     label_fractions: list[float] = Field(min_length=1)
     num_draws: int = Field(ge=1)
     draw_seed: int = Field(ge=0)
+    probed: Literal["image", "feature"]
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,8 @@ def score_objective(
         images_ND = normalise(cohort.pool(embeddings.vectors(seed, "image")))
         if embeddings.has("prompt"):
             yield _zero_shot(embeddings, images_ND, prompts, seed)
-        yield from score_probes(images_ND, cohort, params, seed=seed)
+        features_ND = normalise(cohort.pool(embeddings.vectors(seed, params.probed)))
+        yield from score_probes(features_ND, cohort, params, seed=seed)
         if embeddings.has("logit"):
             logits_NC = cohort.pool(embeddings.logits(seed))
             yield Scoring(SUPERVISED, seed, None, None, embeddings.classes, logits_NC)

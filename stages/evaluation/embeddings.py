@@ -16,6 +16,9 @@ import pyarrow.compute as pc
 from stages.artifacts import schemas, tables, tensors
 
 FloatArray = np.ndarray
+
+# Tensors of an embeddings file that are evaluated here, by what their rows are.
+KINDS = {"image": "image", "feature": "image", "logit": "image", "text": "text", "prompt": "prompt"}
 TextRows = Mapping[int, int]
 
 
@@ -66,14 +69,15 @@ class Embeddings:
             ValueError: if an array has another number of rows than the index, or names no seed.
         """
         index = tables.read(index_path, schemas.EMBEDDING_INDEX)
-        wanted = [name for name in tensors.names(path) if name.split("/")[-1] in (*schemas.EMBEDDING_KINDS, "logit")]
+        wanted = [name for name in tensors.names(path) if name.split("/")[-1] in KINDS]
         arrays = tensors.read(path, wanted)
         images, text_rows, prompt_rows = _read_index(index)
-        sizes = {"image": len(images), "logit": len(images), "text": len(text_rows), "prompt": len(prompt_rows)}
+        sizes = {"image": len(images), "text": len(text_rows), "prompt": len(prompt_rows)}
         for name, values in arrays.items():
-            if len(values) != sizes[name.split("/")[-1]]:
+            num_rows = sizes[KINDS[name.split("/")[-1]]]
+            if len(values) != num_rows:
                 raise ValueError(
-                    f"{path}: {name} has {len(values)} rows, {index_path} lists {sizes[name.split('/')[-1]]}; "
+                    f"{path}: {name} has {len(values)} rows, {index_path} lists {num_rows}; "
                     "they come from different runs, so run `dvc repro`"
                 )
         seeds = sorted(int(name.split("/")[0]) for name in arrays if name.endswith("/image"))
@@ -94,7 +98,15 @@ class Embeddings:
         return f"{self.seeds[0]}/{kind}" in self.arrays
 
     def vectors(self, seed: int, kind: str) -> FloatArray:
-        """L2-normalised float32 rows of one kind, shape (rows, D)."""
+        """L2-normalised float32 rows of one kind, shape (rows, D).
+
+        Raises:
+            ValueError: if the objective has none.
+        """
+        if f"{seed}/{kind}" not in self.arrays:
+            raise ValueError(
+                f"no {kind!r} embeddings of seed {seed}, only {sorted(self.arrays)}; run embed_studies again"
+            )
         return normalise(self.arrays[f"{seed}/{kind}"].astype(np.float32))
 
     def logits(self, seed: int) -> FloatArray:

@@ -6,7 +6,7 @@ Shapes: S seeds, K draws, N studies, P patients, R resamples.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -45,8 +45,10 @@ def retrieval_estimates(cases: pd.DataFrame, resamplings: Mapping[str, Resamplin
         shown = "median_rank" if metric == "rank" else metric
         for subset, part in _subsets(group, metric):
             quantity = Quantity(RETRIEVAL, f"{direction}/{shown}", split, subset)
-            estimate = _median if metric == "rank" else _mean
-            estimates[quantity] = estimate(part, resamplings[split])
+            estimate = (_median if metric == "rank" else _mean)(part, resamplings[split])
+            # What is shown of a part and of the whole also tells of the rest.
+            rest = group["patient_id"][~group.index.isin(part.index)].nunique() or estimate.num_patients
+            estimates[quantity] = replace(estimate, smallest_cell=min(estimate.num_patients, rest))
     return estimates
 
 

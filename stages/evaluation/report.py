@@ -126,12 +126,11 @@ class Page:
             "what is known of the study, independent of every training similarity.",
             "R@10: a text with the same set of statements is among the first ten.",
             "Zero-shot AUC (declared figure of classification): cosine to the positive minus cosine to the negative "
-            "prompts; "
-            "probe AUC: logistic regression on frozen image embeddings at a share of the training labels, mean over "
-            "nested draws that all methods share. Both: mean over the classes with enough positives.",
+            "prompts. Probe AUC: logistic regression on frozen image embeddings at a share of the training labels, "
+            "mean over nested draws that all methods share, each with at least one positive and one negative "
+            "patient. Both: mean over the classes with enough positives.",
             "`chance`: expectation of a random ranking; `metadata`: the same probe on sequences present, vendor, "
-            "spacing, "
-            "age and field strength.",
+            "spacing, age and field strength.",
             f"Everything else, by split, class, language and seed: [`results.csv`]({self.tables_folder}/results.csv), "
             f"[`comparisons.csv`]({self.tables_folder}/comparisons.csv), [`flow.csv`]({self.tables_folder}/flow.csv).",
         ]

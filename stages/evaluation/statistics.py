@@ -24,7 +24,7 @@ class Estimate:
     #: distribution over resampled patients and seeds, shape (R,)
     resampled: FloatArray
     num_patients: int
-    #: patients of the smaller class, or all where there are no classes
+    #: fewest patients that the number tells something of: of the smaller class, of a part or of the rest
     smallest_cell: int
     #: sum of each patient's values, mean over seeds, shape (P,); for metrics that are means over cases
     patient_totals: FloatArray | None = None

@@ -11,7 +11,9 @@ from stages.evaluation.embeddings import Embeddings, Images, normalise
 from stages.evaluation.labels import Labels
 from stages.evaluation.metadata import read_features
 
-PARAMS = ClassificationParams(splits=["test"], min_positives=3, label_fractions=[0.1, 1.0], num_draws=2, draw_seed=0)
+PARAMS = ClassificationParams(
+    splits=["test"], min_positives=3, label_fractions=[0.1, 1.0], num_draws=2, draw_seed=0, probed="image"
+)
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +65,12 @@ def test_cases_are_the_known_labels_of_the_evaluated_and_validation_splits(cohor
     cases = classification.to_cases(scorings, cohort, PARAMS, name="clip")
     assert set(cases["split"].to_pylist()) == {"validation", "test"}
     assert len(cases) == len(scorings) * (24 + 40) * len(FINDINGS)
+
+
+def test_a_probe_of_features_that_are_not_there_is_an_error(embeddings, cohort):
+    params = PARAMS.model_copy(update={"probed": "feature"})
+    with pytest.raises(ValueError, match="no 'feature' embeddings of seed 0"):
+        list(classification.score_objective(embeddings, cohort, {n: ("mass", "positive") for n in range(10)}, params))
 
 
 def test_an_unknown_label_is_no_case_and_trains_nothing(files, embeddings):

@@ -96,6 +96,9 @@ def test_retrieval_is_shown_for_all_for_the_abnormal_and_by_language(resamplings
         }
     )  # fmt: skip
     estimates = retrieval_estimates(cases, resamplings)
+    assert {q.cls: e.smallest_cell for q, e in estimates.items() if "ndcg" in q.metric} == {
+        "all": 3, "abnormal": 2, "language_en": 1, "language_zh": 1
+    }  # fmt: skip
     shown = {(q.metric, q.cls): estimate.value for q, estimate in estimates.items()}
     assert shown == {
         ("image_to_text/ndcg@10", "all"): 0.5,
