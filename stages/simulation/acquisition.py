@@ -84,7 +84,7 @@ def plan_slices(
     tilt = _small_rotation(np.deg2rad(rng.normal(0, [5.0, 2.0, 2.0])))
     row_direction, column_direction = tilt @ np.array(row, float), tilt @ np.array(column, float)
     pixel_mm = round(in_plane_mm * rng.uniform(0.95, 1.05), 3)
-    thickness_mm, gap_mm = float(rng.choice([5.0, 5.5, 6.0])), float(rng.choice([1.0, 1.2, 1.5]))
+    thickness_mm, gap_mm = float(rng.choice([5.5, 6.0, 6.5])), float(rng.choice([1.0, 1.2, 1.5]))
     spacing_mm = thickness_mm + gap_mm
     shape = (
         num_slices or int(np.ceil(depth_mm / spacing_mm)),
