@@ -20,22 +20,14 @@ import tarfile
 import tempfile
 import zipfile
 import zlib
-from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import date, datetime
 from pathlib import Path
 
 import pyarrow.parquet as pq
+from needles import Needles
 
-ENCODINGS = ("utf-8", "utf-16-le", "utf-16-be", "gb18030")
-
-_MIN_BYTES = 4
 _MAX_DEPTH = 6
-_MAX_PERMUTED_WORDS = 3
-_PREFIX_BYTES = 12
-_DATE_FORMATS = ("%Y-%m-%d", "%Y%m%d", "%d/%m/%Y", "%d.%m.%Y")
-_PUNCTUATION = bytes(code for code in range(128) if not chr(code).isalnum())
 _ESCAPE = re.compile(rb"\\+u([0-9a-fA-F]{4})")
 _PNG = b"\x89PNG\r\n\x1a\n"
 _SQLITE = b"SQLite format 3\x00"
@@ -52,47 +44,6 @@ class Hit:
     needle: str
 
 
-class Needles:
-    """Identifiers in all their spellings, ready to be searched for in bytes."""
-
-    def __init__(self, needles: Iterable[str]) -> None:
-        """Prepare the search.
-
-        Raises:
-            ValueError: if a needle is so short that it would be found by chance.
-        """
-        self._compact: dict[bytes, str] = {}
-        self._exact: dict[bytes, str] = {}
-        for needle in needles:
-            self._add(needle)
-        self._by_prefix: dict[bytes, list[bytes]] = defaultdict(list)
-        for spelling in self._compact:
-            self._by_prefix[spelling[:_PREFIX_BYTES]].append(spelling)
-
-    def _add(self, needle: str) -> None:
-        for spelling in _spellings(needle):
-            compact = _compact(spelling.encode())
-            if spelling.isascii() and len(compact) < _MIN_BYTES:
-                raise ValueError(f"needle {needle!r} is found by chance: give at least {_MIN_BYTES} letters or digits")
-            if spelling.isascii():
-                self._compact[compact] = needle
-            else:
-                variants = (spelling, spelling.lower(), spelling.upper())
-                self._exact |= {text.encode(encoding): needle for text in variants for encoding in ENCODINGS}
-        for spelling in _unpadded_dates(needle):
-            self._exact |= {spelling.encode(encoding): needle for encoding in ENCODINGS}
-
-    def found_in(self, data: bytes) -> set[str]:
-        """Return the needles that bytes hold, in any encoding, case, order of words or punctuation."""
-        found = {needle for spelling, needle in self._exact.items() if spelling in data}
-        # Without punctuation and NULs, ASCII text reads the same in every encoding searched.
-        compact = _compact(data)
-        for prefix, spellings in self._by_prefix.items():
-            if prefix in compact:
-                found |= {self._compact[spelling] for spelling in spellings if spelling in compact}
-        return found
-
-
 def find_identifiers(roots: Path | Iterable[Path], needles: Iterable[str]) -> list[Hit]:
     """Search files, and folders with all that is in them, names included.
 
@@ -104,9 +55,8 @@ def find_identifiers(roots: Path | Iterable[Path], needles: Iterable[str]) -> li
         Every needle found, once for each layer of a file that holds it.
     """
     prepared = Needles(needles)
-    roots = [roots] if isinstance(roots, Path) else list(roots)
     hits = []
-    for root in roots:
+    for root in [roots] if isinstance(roots, Path) else roots:
         for path in _walk(root):
             name = os.fsencode(path.name if path == root else path.relative_to(root))
             layers = itertools.chain([("name", name)], _read(path))
@@ -243,38 +193,3 @@ def _tar(data: bytes) -> Iterator[Layer]:
 
 def _character(code: bytes) -> bytes:
     return chr(int(code, 16)).encode("utf-8", errors="replace")
-
-
-def _compact(data: bytes) -> bytes:
-    return data.lower().translate(None, _PUNCTUATION)
-
-
-def _spellings(needle: str) -> set[str]:
-    """Spellings that differ by more than case and punctuation."""
-    day = _as_date(needle)
-    if day is not None:
-        forms = ("%Y%m%d", "%d%m%Y", "%m%d%Y", "%d %B %Y", "%B %d %Y", "%d %b %Y", "%b %d %Y", "%Y年%m月%d日")
-        return {needle, f"{day.year}年{day.month}月{day.day}日", *(day.strftime(form) for form in forms)}
-    words = re.findall(r"\w+", needle)
-    is_name = 1 < len(words) <= _MAX_PERMUTED_WORDS and not needle.replace(".", "").isdigit()
-    orders = itertools.permutations(words) if is_name else ()
-    return {needle, *("".join(order) if needle.isascii() else " ".join(order) for order in orders)} | (
-        set() if needle.isascii() else {"".join(order) for order in (words, words[::-1])}
-    )
-
-
-def _unpadded_dates(needle: str) -> set[str]:
-    day = _as_date(needle)
-    if day is None:
-        return set()
-    orders = ((day.day, day.month, day.year), (day.month, day.day, day.year), (day.year, day.month, day.day))
-    return {mark.join(map(str, order)) for order in orders for mark in "/.-"}
-
-
-def _as_date(needle: str) -> date | None:
-    for form in _DATE_FORMATS:
-        try:
-            return datetime.strptime(needle, form).date()
-        except ValueError:
-            continue
-    return None

@@ -19,7 +19,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pydicom
 import pytest
-from privacy import ENCODINGS, find_identifiers, find_in_text
+from needles import ENCODINGS
+from privacy import find_identifiers, find_in_text
 from safetensors.numpy import save_file
 
 ROOT = Path(__file__).resolve().parent.parent
