@@ -15,15 +15,15 @@ _TRACE_TYPES = frozenset({"TRACEW", "TRACE", "ISOTROPIC"})
 
 # The first pattern found decides. Words stand between non-letters, since underscores join them.
 _HEADER_PATTERNS = (
-    ("OTHER", r"localizer|localiser|scout|survey|surv|loc|3[- ]?plane|plan ?scan|定位"),
+    ("OTHER", r"localizer|localiser|scout|survey|surv|loc|3[- ]?plane|plan ?scan|定位\w*|mip|minip"),
+    ("SWI", r"swi|swan|ven ?bold|venobold|swip|t2 ?\*|t2star|gre ?t2|t2 ?gre|hemo|磁敏感\w*"),
     ("OTHER", r"tof|mra|mrv|angio\w*|venogra\w*|perf\w*|pwi|dsc|dce|asl|pcasl|bold|fmri|resting|field ?map|b0 ?map"),
     (
         "OTHER",
-        r"mrs|spectro\w*|stir|cine|ciss|fiesta|b ?ffe|eadc|colfa|fa ?map|dti ?fa|mip|minip|calib\w*|asset ?cal\w*",
+        r"mrs|spectro\w*|stir|cine|ciss|fiesta|b ?ffe|eadc|colfa|fa ?map|dti ?fa|calib\w*|asset ?cal\w*",
     ),
     ("ADC", r"d?adc|apparent ?diffusion\w*|表观扩散\w*|表观弥散\w*"),
     ("DWI", r"dwi|dti|diff|diffusion\w*|trace\w*|ep2d ?diff|b ?1000|b ?1500|弥散\w*|扩散\w*|resolve"),
-    ("SWI", r"swi|swan|venobold|swip?|t2 ?\*|t2star|gre ?t2|t2 ?gre|hemo|磁敏感\w*"),
 )
 _FLAIR = r"flair|dark ?fluid|tirm|压水|水抑制|黑水"
 _T1 = r"t1w?|mp ?rage|mp2rage|spgr|fspgr|bravo|tfe|vibe|cube ?t1|t1 ?\w*"
