@@ -14,6 +14,7 @@ from stages.pretraining.blocks import AttentionPool, projection_head
 from stages.pretraining.encoders import ImageEncoderParams, Projection, check_images
 
 _LAST_WIDTH = 2048
+_NUM_GROUPS = 32
 
 
 class ResNetEncoder(nn.Module):
@@ -35,12 +36,8 @@ class ResNetEncoder(nn.Module):
         super().__init__()
         self.num_sequences = num_sequences
         self.feature_dim = params.width
-        self.network = resnet50(
-            spatial_dims=len(shape),
-            n_input_channels=2 * num_sequences,
-            norm=("group", {"num_groups": 32}),
-            feed_forward=False,
-        )
+        network = resnet50(spatial_dims=len(shape), n_input_channels=2 * num_sequences, feed_forward=False)
+        self.network = with_group_norm(network)
         self.reduce = nn.Linear(_LAST_WIDTH, params.width)
         self.pool = AttentionPool(params.width, params.num_queries)
         self.projection = projection_head(projection, params.width, embedding_dim)
@@ -68,3 +65,12 @@ class ResNetEncoder(nn.Module):
         network = self.network
         image_BCX = network.maxpool(network.act(network.bn1(network.conv1(image_BCX))))
         return network.layer4(network.layer3(network.layer2(network.layer1(image_BCX))))
+
+
+def with_group_norm(network: nn.Module) -> nn.Module:
+    """Replace every batch normalisation; MONAI's ``norm`` argument reaches the first layer only."""
+    for module in list(network.modules()):
+        for name, child in list(module.named_children()):
+            if isinstance(child, nn.modules.batchnorm._BatchNorm):
+                setattr(module, name, nn.GroupNorm(_NUM_GROUPS, child.num_features))
+    return network

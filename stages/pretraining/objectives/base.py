@@ -48,7 +48,7 @@ class Batch:
             ValueError: naming what was expected and what arrived.
         """
         num_images, num_texts = len(self.image_BD), len(self.text_UD)
-        _expect("image and text embeddings", self.image_BD.shape[1:], self.text_UD.shape[1:])
+        _expect("image and text embeddings", self.text_UD.shape[1:], self.image_BD.shape[1:])
         _expect("text index", self.text_index_B.shape, (num_images,))
         if self.similarity_UU is not None:
             _expect("similarity", self.similarity_UU.shape, (num_texts, num_texts))

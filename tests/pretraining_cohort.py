@@ -1,0 +1,199 @@
+"""A tiny cohort in the form that pretraining reads: bright blobs, and texts that say where they are."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from stages.artifacts import schemas, tables, tensors
+from stages.imaging.shards import write_shard
+
+SEQUENCES = ["T1", "T2", "FLAIR"]
+SHAPE = (8, 12, 8)
+WIDTH = 16
+NUM_STUDIES = 40
+SIDES = ("left", "right")
+NUM_SITES = 4
+NORMAL = 2 * NUM_SITES
+
+PARAMS = """
+pretrain:
+  seeds: [{seeds}]
+  sequences: [T1, T2, FLAIR]
+  embedding_dim: 16
+  updates: {updates}
+  batch_size: 8
+  micro_batch_size: {micro_batch_size}
+  image: {{fine_width: 8, width: 16, depth: 1, num_heads: 2, num_queries: 2}}
+  augmentation: {{sequence_dropout: 0.2}}
+  num_threads: 1
+  accelerator: cpu
+  checkpoint_interval: {checkpoint_interval}
+  log_interval: 5
+objectives:
+  clip: {{method: clip, similarity: none, labels: none}}
+  convirt: {{method: convirt, similarity: none, labels: none, text_view: sentence, projection: mlp}}
+  selip: {{method: selip, similarity: s, labels: none}}
+  selip_shuffled: {{method: selip, similarity: s, labels: none, shuffle_seed: 3}}
+  released: {{method: selip, similarity: s, labels: none, params: {{form: released}}}}
+  supervised: {{method: supervised, similarity: none, labels: l}}
+  random: {{method: clip, similarity: none, labels: none, is_trained: false}}
+  wrong: {{method: clap, similarity: none, labels: none}}
+embed_studies: {{batch_size: 7, num_threads: 1, patch_splits: [test]}}
+"""
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """Paths of a cohort on disk."""
+
+    root: Path
+
+    @property
+    def inputs(self) -> dict[str, Path]:
+        """Options that pretrain and embed_studies share."""
+        return {
+            "volumes": self.root / "volumes",
+            "texts": self.root / "texts",
+            "splits": self.root / "splits.parquet",
+        }
+
+    def options(self, name: str, out: Path) -> dict[str, object]:
+        """Options of pretrain for one objective."""
+        none = self.root / "none"
+        return {
+            "name": name,
+            **self.inputs,
+            "similarity": self.root / "similarity.safetensors" if name.startswith(("selip", "released")) else none,
+            "labels": self.root / "labels.parquet" if name == "supervised" else none,
+            "out": out / "model",
+            "curves": out / "curves",
+            "metrics": out / "metrics.json",
+            "work": out / "work",
+            "params": out / "params.yaml",
+        }
+
+
+def write_params(folder: Path, **values: object) -> None:
+    """Write a parameter file of tiny trainings."""
+    defaults = {"seeds": 0, "updates": 20, "micro_batch_size": "null", "checkpoint_interval": 4}
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "params.yaml").write_text(PARAMS.format(**(defaults | values)), encoding="utf-8")
+
+
+def write_cohort(root: Path, unit: str = "study") -> Cohort:
+    """Write volumes, texts, splits, similarity and labels of a cohort."""
+    rng = np.random.default_rng(5)
+    (root / "none").mkdir(parents=True)
+    kinds = rng.integers(0, NORMAL + 1, NUM_STUDIES)
+    splits = np.array(["train"] * 26 + ["validation"] * 8 + ["test"] * 6)
+    _write_volumes(root / "volumes", kinds, rng)
+    _write_texts(root / "texts", kinds, unit)
+    rows = [{"study_id": _study(i), "patient_id": f"{i:016x}", "split": str(split)} for i, split in enumerate(splits)]
+    tables.write(root / "splits.parquet", tables.from_rows(schemas.SPLIT_TABLE, rows), schemas.SPLIT_TABLE)
+    labels = [
+        {"study_id": _study(i), "finding": finding, "label": label, "source": "truth"}
+        for i, kind in enumerate(kinds)
+        for finding, label in (("infarct", int(kind != NORMAL)), ("cyst", 0), ("mass", None if i % 3 else kind % 2))
+    ]
+    tables.write(root / "labels.parquet", tables.from_rows(schemas.LABELS, labels), schemas.LABELS)
+    _write_similarity(root / "similarity.safetensors")
+    return Cohort(root)
+
+
+def _study(number: int) -> str:
+    # Ids in an order of their own: nothing may depend on it.
+    return f"{(number * 7919) % 10007:016x}"
+
+
+def _write_volumes(folder: Path, kinds: np.ndarray, rng: np.random.Generator) -> None:
+    rows = []
+    shards: dict[str, dict[str, np.ndarray]] = {}
+    for i, kind in enumerate(kinds):
+        for s, sequence in enumerate([*SEQUENCES, "T1C"]):
+            if s and (i + s) % 5 == 0:
+                continue
+            voxels = rng.integers(20, 90, SHAPE).astype(np.uint8)
+            if kind != NORMAL:
+                side, site = kind % 2, kind // 2
+                voxels[4 * side : 4 * side + 4, 3 * site : 3 * site + 3, 2:6] += 150
+            series = f"{i * 10 + s:016x}"
+            shard = f"shards/{i % 3}.safetensors"
+            shards.setdefault(shard, {})[series] = voxels
+            rows.append(_volume_row(i, sequence, series, shard))
+    for shard, volumes in shards.items():
+        write_shard(folder, shard, volumes)
+    table = tables.from_rows(schemas.VOLUMES, sorted(rows, key=lambda row: row["study_id"]))
+    tables.write(folder / "volumes.parquet", table, schemas.VOLUMES)
+
+
+def _volume_row(study: int, sequence: str, series: str, shard: str) -> dict[str, object]:
+    return {
+        "series_id": series,
+        "study_id": _study(study),
+        "patient_id": f"{study:016x}",
+        "sequence": sequence,
+        "is_selected": True,
+        "shard": shard,
+        "key": series,
+        "affine": np.eye(4).ravel().tolist(),
+        "intensity_low": 0.0,
+        "intensity_high": 1.0,
+        "is_constant": False,
+        "foreground_fraction": 0.5,
+        "coverage": 1.0,
+        "clipped_fraction": 0.0,
+        "tilt_deg": 0.0,
+    }
+
+
+def _write_texts(folder: Path, kinds: np.ndarray, unit: str) -> None:
+    texts = [
+        {
+            "text_id": kind,
+            "unit": unit,
+            "language": "en",
+            "row": kind,
+            "text": (text := "no change\nall normal" if kind == NORMAL else f"{SIDES[kind % 2]} lesion {kind // 2}"),
+            "english_text": text,
+            "flipped_text_id": kind if kind == NORMAL else kind ^ 1,
+            "is_flipped": False,
+            "num_studies": 1,
+        }
+        for kind in range(NORMAL + 1)
+    ]
+    tables.write(folder / "texts.parquet", tables.from_rows(schemas.TEXTS, texts), schemas.TEXTS)
+    views = [None] if unit == "study" else SEQUENCES
+    pairs = [
+        {"study_id": _study(i), "sequence": view, "text_id": int(kind)}
+        for i, kind in enumerate(kinds)
+        for view in views
+        if i != 3
+    ]
+    tables.write(folder / "pairs.parquet", tables.from_rows(schemas.PAIRS, pairs), schemas.PAIRS)
+    prompts = [
+        {"prompt_id": i, "finding": "infarct", "polarity": polarity, "language": "en", "text": polarity}
+        for i, polarity in enumerate(("positive", "negative"))
+    ]
+    tables.write(folder / "prompts.parquet", tables.from_rows(schemas.PROMPTS, prompts), schemas.PROMPTS)
+    rng = np.random.default_rng(6)
+    arrays = {
+        "text": rng.standard_normal((NORMAL + 1, WIDTH)).astype(np.float16),
+        "sentence": rng.standard_normal((NORMAL + 2, WIDTH)).astype(np.float16),
+        "sentence_offsets": np.array([*range(NORMAL + 1), NORMAL + 2], dtype=np.int64),
+        "prompt": rng.standard_normal((2, WIDTH)).astype(np.float16),
+    }
+    tensors.write(folder / "embeddings.safetensors", arrays)
+
+
+def _write_similarity(path: Path) -> None:
+    count = NORMAL + 1
+    values = np.random.default_rng(7).random((count, count))
+    values = np.maximum(values, values.T)
+    np.fill_diagonal(values, 1)
+    arrays = {
+        "indptr": np.arange(0, count * count + 1, count, dtype=np.int64),
+        "indices": np.tile(np.arange(count, dtype=np.int32), count),
+        "values": values.astype(np.float16).ravel(),
+    }
+    tensors.write(path, arrays, {"is_complete": True})

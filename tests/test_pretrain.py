@@ -1,0 +1,246 @@
+"""pretrain and embed_studies from their entry points, on a tiny cohort."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from pretraining_cohort import NORMAL, NUM_STUDIES, SEQUENCES, write_cohort, write_params
+
+from stages import embed_studies, pretrain
+from stages.artifacts import schemas, tables, tensors
+from stages.params import load
+from stages.pretraining.export import load_encoders
+from stages.pretraining.settings import ObjectiveEntry, PretrainParams
+
+ROOT = Path(__file__).parents[1]
+TRAINED = ["clip", "convirt", "selip", "selip_shuffled", "released", "supervised"]
+
+
+@pytest.fixture(scope="module")
+def cohort(tmp_path_factory):
+    return write_cohort(tmp_path_factory.mktemp("cohort") / "c")
+
+
+def train(cohort, folder, name="clip", **values):
+    write_params(folder, **values)
+    pretrain.main(**cohort.options(name, folder))
+    return folder
+
+
+def weights(folder, seed=0):
+    return tensors.read(folder / "model" / f"seed{seed}.safetensors")
+
+
+def assert_equal(left, right):
+    assert left.keys() == right.keys()
+    for name in left:
+        assert np.array_equal(left[name], right[name]), name
+
+
+def embed(cohort, folder, name="clip"):
+    embed_studies.main(
+        name=name,
+        model=folder / "model",
+        **cohort.inputs,
+        out=folder / "e.safetensors",
+        index=folder / "e.parquet",
+        params=folder / "params.yaml",
+    )
+    index = tables.read(folder / "e.parquet", schemas.EMBEDDING_INDEX)
+    return tensors.read(folder / "e.safetensors"), index.to_pylist()
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_every_objective_trains_and_embeds(cohort, tmp_path, name):
+    train(cohort, tmp_path, name, seeds="0, 4")
+    arrays, index = embed(cohort, tmp_path, name)
+    kinds = {"image", "feature", "text", "prompt", "patch"} | ({"logit"} if name == "supervised" else set())
+    assert set(arrays) == {f"{seed}/{kind}" for seed in (0, 4) for kind in kinds}
+    assert all(values.dtype == np.float16 and np.isfinite(values).all() for values in arrays.values())
+    rows = [row["kind"] for row in index]
+    assert {kind: rows.count(kind) for kind in ("image", "text", "prompt")} == {
+        kind: len(arrays[f"0/{kind}"]) for kind in ("image", "text", "prompt")
+    }
+    figures = json.loads((tmp_path / "metrics.json").read_text())
+    assert figures["seed4"]["images_per_second"] > 0
+    assert figures["seed4"]["peak_memory_mib"] > 0
+    assert np.isfinite(figures["seed4"]["validation_loss"])
+    curve = (tmp_path / "curves" / "seed0" / "plots" / "metrics" / "loss.tsv").read_text().split()
+    assert curve[:2] == ["step", "loss"]
+    assert curve[2::2] == ["5", "10", "15", "20"]
+
+
+def test_a_supervised_objective_says_its_classes_and_leaves_out_what_does_not_vary(cohort, tmp_path):
+    train(cohort, tmp_path, "supervised")
+    arrays, _ = embed(cohort, tmp_path, "supervised")
+    assert tensors.read_metadata(tmp_path / "e.safetensors")["classes"] == ["infarct", "mass"]
+    assert arrays["0/logit"].shape == (NUM_STUDIES, 2)
+
+
+def test_embeddings_are_those_of_the_exported_encoders(cohort, tmp_path):
+    train(cohort, tmp_path, "convirt")
+    arrays, index = embed(cohort, tmp_path)
+    encoders = load_encoders(tmp_path / "model", seed=0)
+    texts = tensors.read(cohort.inputs["texts"] / "embeddings.safetensors")
+    got = encoders.text(torch.from_numpy(texts["text"].astype(np.float32)))
+    np.testing.assert_allclose(arrays["0/text"], got.numpy(), atol=2e-3)
+    feature = torch.from_numpy(arrays["0/feature"].astype(np.float32))
+    np.testing.assert_allclose(arrays["0/image"], encoders.image.projection(feature).numpy(), atol=5e-3)
+    images = [row for row in index if row["kind"] == "image"]
+    assert {row["split"] for row in images} == {"train", "validation", "test"}
+    assert sum(row["text_id"] is None for row in images) == 1
+    assert arrays["0/patch"].shape == (sum(row["split"] == "test" for row in images), 2 * 3 * 2, 16)
+
+
+def test_texts_of_a_loss_fall_and_the_embeddings_find_their_texts(cohort, tmp_path):
+    train(cohort, tmp_path, "clip", updates=150, checkpoint_interval=1000)
+    arrays, index = embed(cohort, tmp_path)
+    image, text = (
+        values / np.linalg.norm(values, axis=1, keepdims=True) for values in (arrays["0/image"], arrays["0/text"])
+    )
+    rows = [row for row in index if row["kind"] == "image" and row["split"] == "train" and row["text_id"] is not None]
+    best = (image[[row["row"] for row in rows]] @ text.T).argmax(axis=1)
+    assert np.mean(best == [row["text_id"] for row in rows]) > 3 / (NORMAL + 1)
+
+
+def test_every_objective_starts_from_the_same_towers(cohort, tmp_path):
+    train(cohort, tmp_path / "random", "random", seeds="0, 1")
+    drawn = weights(tmp_path / "random")
+    assert not np.array_equal(drawn["image.stem.weight"], weights(tmp_path / "random", 1)["image.stem.weight"])
+    for name in ("clip", "selip", "supervised"):
+        folder = train(cohort, tmp_path / name, name, updates=1, seeds="0")
+        for key, values in drawn.items():
+            # One warm-up update moves nothing by more than its learning rate.
+            assert np.abs(weights(folder)[key] - values).max() < 2e-3, key
+
+
+def test_micro_batches_give_the_same_training(cohort, tmp_path):
+    whole = weights(train(cohort, tmp_path / "whole", "selip", updates=6))
+    parts = weights(train(cohort, tmp_path / "parts", "selip", updates=6, micro_batch_size=3))
+    for name in whole:
+        # AdamW divides by tiny second moments, which makes rounding visible.
+        np.testing.assert_allclose(parts[name], whole[name], atol=2e-4, err_msg=name)
+
+
+def test_a_finished_training_is_reused_for_the_identical_hash_only(cohort, tmp_path):
+    first = weights(train(cohort, tmp_path))
+    (state,) = (tmp_path / "work").rglob("state.pt")
+    written = state.stat().st_mtime_ns
+    assert_equal(weights(train(cohort, tmp_path)), first)
+    assert state.stat().st_mtime_ns == written
+    train(cohort, tmp_path, updates=21)
+    assert len(list((tmp_path / "work").rglob("state.pt"))) == 2
+
+
+def test_changed_data_starts_afresh(tmp_path):
+    cohort = write_cohort(tmp_path / "c")
+    train(cohort, tmp_path)
+    path = cohort.inputs["texts"] / "embeddings.safetensors"
+    arrays = tensors.read(path)
+    tensors.write(path, arrays | {"text": arrays["text"] * 2})
+    train(cohort, tmp_path)
+    assert len(list((tmp_path / "work").rglob("state.pt"))) == 2
+
+
+def command(cohort, folder):
+    options = [text for name, value in cohort.options("selip", folder).items() for text in (f"--{name}", str(value))]
+    return [sys.executable, "-m", "stages.pretrain", *options]
+
+
+@pytest.mark.slow
+def test_a_killed_training_resumes_to_the_same_weights_bit_for_bit(cohort, tmp_path):
+    values = {"updates": 100, "checkpoint_interval": 5, "seeds": "0, 1"}
+    disturbed, calm = tmp_path / "disturbed", tmp_path / "calm"
+    write_params(disturbed, **values)
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    training = subprocess.Popen(
+        command(cohort, disturbed), cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    deadline = time.monotonic() + 60
+    while not list((disturbed / "work").rglob("state.pt")) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    training.send_signal(signal.SIGKILL)
+    assert training.wait() == -signal.SIGKILL
+    (state,) = (disturbed / "work").rglob("state.pt")
+    assert 5 <= torch.load(state, weights_only=True)["step"] < 100
+    assert not (disturbed / "model" / "seed0.safetensors").exists()
+    subprocess.run(command(cohort, disturbed), cwd=ROOT, env=environment, check=True, capture_output=True)
+    train(cohort, calm, "selip", **values)
+    for seed in (0, 1):
+        assert_equal(weights(disturbed, seed), weights(calm, seed))
+        curves = [folder / "curves" / f"seed{seed}" / "plots" / "metrics" / "loss.tsv" for folder in (disturbed, calm)]
+        assert curves[0].read_text() == curves[1].read_text()
+
+
+def test_an_export_loads_without_the_pipeline(cohort, tmp_path):
+    train(cohort, tmp_path, "clip")
+    script = f"""
+import sys, torch
+from pathlib import Path
+from stages.pretraining.export import load_encoders
+encoders = load_encoders(Path({str(tmp_path / "model")!r}), seed=0)
+embedding = encoders.image(torch.rand(2, 3, 8, 12, 8), torch.ones(2, 3, dtype=torch.bool))
+assert embedding.shape == (2, 16)
+print([name for name in ("lightning_fabric", "dvclive", "dvc", "monai", "transformers") if name in sys.modules])
+"""
+    result = subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True, capture_output=True, text=True)
+    assert result.stdout.strip() == "[]"
+
+
+def test_a_missing_export_is_answered_with_what_there_is(cohort, tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"encoders.json: no exported encoders"):
+        load_encoders(tmp_path)
+    train(cohort, tmp_path, "random", seeds="0, 7")
+    with pytest.raises(FileNotFoundError, match=r"no such seed; the folder holds \[0, 7\]"):
+        load_encoders(tmp_path / "model", seed=3)
+
+
+def test_one_sequence_is_a_unit_too(tmp_path):
+    cohort = write_cohort(tmp_path / "c", "sequence")
+    train(cohort, tmp_path, "selip")
+    arrays, index = embed(cohort, tmp_path)
+    images = [row for row in index if row["kind"] == "image"]
+    assert {row["sequence"] for row in images} == set(SEQUENCES)
+    assert len(images) == len(arrays["0/image"]) > NUM_STUDIES
+
+
+def test_what_an_objective_needs_is_checked_before_training(cohort, tmp_path):
+    write_params(tmp_path)
+    options = cohort.options("selip", tmp_path) | {"similarity": cohort.root / "none"}
+    with pytest.raises(ValueError, match=r"objectives.selip: method 'selip' needs \['similarity'\]"):
+        pretrain.main(**options)
+    options = cohort.options("supervised", tmp_path) | {"labels": cohort.root / "none"}
+    with pytest.raises(ValueError, match=r"objectives.supervised: method 'supervised' needs \['labels'\]"):
+        pretrain.main(**options)
+    with pytest.raises(ValueError, match="'clap': no such file"):
+        pretrain.main(**cohort.options("wrong", tmp_path))
+    assert not (tmp_path / "model").exists()
+
+
+def test_a_cohort_without_training_pairs_is_refused(tmp_path):
+    cohort = write_cohort(tmp_path / "c")
+    path = cohort.inputs["splits"]
+    table = tables.read(path, schemas.SPLIT_TABLE).to_pylist()
+    only_test = tables.from_rows(schemas.SPLIT_TABLE, [row | {"split": "test"} for row in table])
+    tables.write(path, only_test, schemas.SPLIT_TABLE)
+    write_params(tmp_path)
+    with pytest.raises(ValueError, match="no training study with a text has any of"):
+        pretrain.main(**cohort.options("clip", tmp_path))
+
+
+def test_committed_parameters_are_valid_and_train_on_no_withheld_sequence():
+    from ruamel.yaml import YAML
+
+    path = ROOT / "params.yaml"
+    values = YAML(typ="safe").load(path.read_text())
+    shared = load("pretrain", PretrainParams, path)
+    assert not set(shared.sequences) & set(values["split_cohort"]["withheld_sequences"])
+    for name in values["objectives"]:
+        load(f"objectives.{name}", ObjectiveEntry, path)
