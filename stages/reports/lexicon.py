@@ -7,7 +7,7 @@ What belongs to a language rather than a body part (sides, negation, headers) is
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -100,6 +100,11 @@ class Lexicon:
         parent = self.sites[site].parent
         return () if parent is None else (parent,)
 
+    def vocabulary(self) -> set[str]:
+        """Every term of findings, sites and anatomy, in all languages."""
+        owners: list[Mapping[str, Any]] = [item.rules for item in (*self.findings.values(), *self.sites.values())]
+        return {str(term) for owner in [*owners, self.rules] for term in _strings(owner, is_terms=False)}
+
     def render(self, statement: Mapping[str, Any]) -> str:
         """Say a statement as an English sentence.
 
@@ -186,6 +191,18 @@ class _CharacterSwap:
         run = match.group()
         is_pair = len(run) == 2 and run[0] != run[1]
         return run if is_pair else run.translate(self._table)
+
+
+def _strings(node: Any, *, is_terms: bool) -> Iterator[str]:
+    """The strings of every list below a language code."""
+    if isinstance(node, Mapping):
+        for key, value in node.items():
+            yield from _strings(value, is_terms=key in LANGUAGES)
+    elif isinstance(node, list):
+        for value in node:
+            yield from _strings(value, is_terms=is_terms)
+    elif is_terms:
+        yield str(node)
 
 
 @lru_cache(maxsize=8)

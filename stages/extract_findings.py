@@ -1,0 +1,54 @@
+"""Reports to sections without identifiers, and to statements in the codes of a lexicon."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from stages import params
+from stages.artifacts import tables
+from stages.artifacts.identity import SiteKey
+from stages.artifacts.schemas import FINDINGS, IDENTIFIERS, REPORTS, SERIES
+from stages.reports.extraction import ExtractionParams, Screening, extract, group_identifiers
+from stages.reports.inputs import read_csv
+
+logger = logging.getLogger(__name__)
+
+
+def main(
+    reports: Annotated[Path, typer.Option(help="CSV file with one report a row.")],
+    out: Annotated[Path, typer.Option(help="Folder for reports.parquet and findings.parquet.")],
+    identifiers: Annotated[Path | None, typer.Option(help="identifiers.parquet: what to mask.")] = None,
+    series: Annotated[Path | None, typer.Option(help="series.parquet: the studies that have images.")] = None,
+    site_key: Annotated[Path | None, typer.Option(help="Key file of the site; a fresh key without.")] = None,
+    params_path: Annotated[Path, typer.Option("--params", help="Parameter file.")] = params.DEFAULT_PATH,
+) -> None:
+    """Extract findings from reports; one row for every report, whatever becomes of it."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    settings = params.load("extract_findings", ExtractionParams, params_path)
+    key = _site_key(site_key)
+    known = group_identifiers(tables.read(identifiers, IDENTIFIERS)) if identifiers else {}
+    studies = tables.read(series, SERIES, ["study_id"]).column("study_id").to_pylist() if series else None
+    screening = Screening(key, frozenset(studies) if studies is not None else None)
+    screened = map(screening.screen, read_csv(reports, settings.columns))
+    report_table, finding_table = extract(screened, settings, key, known)
+    tables.write(out / "reports.parquet", report_table, REPORTS)
+    tables.write(out / "findings.parquet", finding_table, FINDINGS)
+    counts = Counter(report_table.column("status").to_pylist())
+    summary = ", ".join(f"{count} {status}" for status, count in counts.most_common())
+    logger.info("%d statements from %d reports: %s", len(finding_table), len(report_table), summary or "none")
+
+
+def _site_key(path: Path | None) -> SiteKey:
+    if path is not None:
+        return SiteKey.load(path)
+    logger.info("no --site-key: ids of this run are private and match no other run's")
+    return SiteKey.ephemeral()
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,152 @@
+"""Is a phrase present, absent or uncertain: negation and hedging with their scope.
+
+The idea is that of NegEx and ConText (Chapman 2001, Harkema 2009): cues before or after a phrase
+reach to the end of their list, clause or sentence; look-alikes ("no change in") are no cues.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from stages.reports.sentences import Mention, Sentence
+
+#: A finding that is only referred to, as history or as a remote cause.
+MENTIONED = "mentioned"
+_ASSERTION = {
+    "negation_before": "absent",
+    "negation_after": "absent",
+    "uncertainty_before": "uncertain",
+    "uncertainty_after": "uncertain",
+}
+_SAID = ("finding", "change", "lesions", "signal", "pair")
+_PLACES = ("site", "side", "sequence", "subject")
+_LONGEST_LIST_GAP = 6
+
+
+class Assertions:
+    """Decides assertions by the cue words of one language."""
+
+    def __init__(self, language: Mapping[str, Any]) -> None:
+        self._fresh = frozenset(map(str, language["fresh_starts"]))
+        self._fresh_characters = frozenset(word for word in self._fresh if len(word) == 1 and not word.isascii())
+        self._joins = frozenset(map(str, language["coordinations"]))
+        self._alternatives = frozenset(map(str, language["alternatives"]))
+        self._definites = frozenset(map(str, language["definites"]))
+        self._prepositions = frozenset(map(str, language["prepositions"]))
+
+    def of(self, sentence: Sentence, mention: Mention) -> str:
+        """Present, absent or uncertain; or ``MENTIONED`` for history and remote causes."""
+        if mention.assertion:
+            return mention.assertion
+        if self._is_only_mentioned(sentence, mention):
+            return MENTIONED
+        cue = self._cue_after(sentence, mention) or self._cue_before(sentence, mention)
+        if cue is None or self._is_reference(sentence, mention, cue):
+            return "present"
+        return _ASSERTION[cue.kind]
+
+    def _is_only_mentioned(self, sentence: Sentence, mention: Mention) -> bool:
+        for cue in sentence.of("history_before"):
+            if 0 <= mention.start - cue.end <= _LONGEST_LIST_GAP and not self._has_break(sentence, cue, mention):
+                return True
+        if any(0 <= cue.start - mention.end <= 1 for cue in sentence.of("history_after")):
+            return True
+        others = [other.start for other in sentence.of("finding", "change") if other.start < mention.start]
+        causes = [cause.end for cause in sentence.of("cause_before") if cause.end <= mention.start]
+        if not others or not causes or not min(others) < causes[-1]:
+            return False
+        return mention.start - causes[-1] <= _LONGEST_LIST_GAP and max(others) < causes[-1]
+
+    def _cue_before(self, sentence: Sentence, mention: Mention) -> Mention | None:
+        cues = [cue for cue in sentence.of("negation_before", "uncertainty_before") if cue.end <= mention.start]
+        reaching = [cue for cue in cues if not self._has_break(sentence, cue, mention)]
+        # "no lesion to suggest an infarct" denies the infarct too
+        denials = [cue for cue in reaching if cue.kind == "negation_before"]
+        return max(denials or reaching, key=lambda cue: cue.end, default=None)
+
+    def _cue_after(self, sentence: Sentence, mention: Mention) -> Mention | None:
+        cues = [cue for cue in sentence.of("negation_after", "uncertainty_after") if cue.start >= mention.end]
+        for cue in sorted(cues, key=lambda cue: cue.start):
+            if self._points_forward(sentence, cue):
+                return None
+            return cue if self._is_listed_up_to(sentence, mention, cue) else None
+        return None
+
+    def _points_forward(self, sentence: Sentence, cue: Mention) -> bool:
+        """Whether a cue that works both ways ("possible") belongs to what follows it."""
+        is_both_ways = any((m.start, m.end) == (cue.start, cue.end) for m in sentence.of(*_before_kinds()))
+        following = [m for m in sentence.of(*_SAID) if m.start >= cue.end]
+        return is_both_ways and any("," not in sentence.words[cue.end : m.start] for m in following)
+
+    def _is_listed_up_to(self, sentence: Sentence, mention: Mention, cue: Mention) -> bool:
+        """Whether only a list lies between a phrase and the cue after it."""
+        if self._terminates(sentence, mention.end, cue.start):
+            return False
+        position = mention.end
+        has_alternative = bool(self._alternatives.intersection(sentence.words[mention.end : cue.start]))
+        others = [m for m in sentence.of(*_SAID) if mention.end <= m.start and m.end <= cue.start]
+        for other in sorted(others, key=lambda m: m.start):
+            gap = sentence.words[position : other.start]
+            if gap and (len(gap) > _LONGEST_LIST_GAP or not self._joins.intersection(gap)):
+                return False
+            if "," in gap and not has_alternative:
+                return False
+            position = other.end
+        return "," not in sentence.words[position : cue.start] and not any(
+            position <= m.start < cue.start for m in sentence.of("negation_before", "uncertainty_before")
+        )
+
+    def _has_break(self, sentence: Sentence, cue: Mention, mention: Mention) -> bool:
+        """Whether the scope of a cue ends before a phrase."""
+        if self._terminates(sentence, cue.end, mention.start):
+            return True
+        words = sentence.words
+        is_negation = cue.kind != "uncertainty_before"
+        for index in range(cue.end, mention.start):
+            if words[index] != "," and words[index] != "and":
+                continue
+            has_alternative = self._alternatives.intersection(words[index : _segment_end(sentence, mention.start)])
+            if has_alternative and not self._opens_clause(sentence, index, mention):
+                continue
+            if (words[index] == "," and not is_negation) or self._starts_afresh(sentence, index + 1, mention):
+                return True
+        return False
+
+    def _terminates(self, sentence: Sentence, start: int, end: int) -> bool:
+        return any(start <= mention.start and mention.end <= end for mention in sentence.of("terminators"))
+
+    def _starts_afresh(self, sentence: Sentence, index: int, mention: Mention) -> bool:
+        """Whether a list item opens a statement of its own."""
+        words = sentence.words
+        while index < mention.start and words[index] in self._joins:
+            index += 1
+        if index < mention.start and (words[index] in self._fresh or words[index][0] in self._fresh_characters):
+            return True
+        openers = sentence.of(*_PLACES, "uncertainty_before")
+        return any(opener.start <= index < opener.end for opener in openers) and index < mention.start
+
+    def _opens_clause(self, sentence: Sentence, index: int, mention: Mention) -> bool:
+        """Whether a new subject with its verb stands between a comma and a phrase."""
+        between = sentence.words[index : mention.start]
+        return any(verb in between for verb in ("is", "are", "shows", "demonstrates", "见", "呈", "示"))
+
+    def _is_reference(self, sentence: Sentence, mention: Mention, cue: Mention) -> bool:
+        """Whether a cue speaks of something in or around a known finding ("no oedema around the mass")."""
+        if cue.end > mention.start:
+            return False
+        between = sentence.words[cue.end : mention.start]
+        for index, word in enumerate(between):
+            if word in self._definites and index and between[index - 1] in self._prepositions:
+                return any(cue.end <= m.start < cue.end + index for m in sentence.of(*_SAID))
+        return False
+
+
+def _before_kinds() -> tuple[str, str]:
+    return "negation_before", "uncertainty_before"
+
+
+def _segment_end(sentence: Sentence, index: int) -> int:
+    """First token of what ends the list around a token."""
+    stops = [mention.start for mention in sentence.of("terminators") if mention.start >= index]
+    return min(stops, default=len(sentence.words))

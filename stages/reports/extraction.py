@@ -1,0 +1,228 @@
+"""From raw reports to rows of ``reports.parquet`` and ``findings.parquet``, over all cores."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from itertools import islice
+from typing import Any
+
+import joblib
+import pyarrow as pa
+
+from stages.artifacts import tables
+from stages.artifacts.identity import SiteKey
+from stages.artifacts.schemas import FINDINGS, REPORTS
+from stages.params import Params
+from stages.reports.findings import StatementReader
+from stages.reports.inputs import Columns, RawReport
+from stages.reports.lexicon import LANGUAGES, Lexicon
+from stages.reports.linking import Located, ReportLinker
+from stages.reports.scrubbing import Scrubber
+from stages.reports.sections import REPORTED, SectionReader, detect_language
+from stages.reports.sentences import SentenceReader
+from stages.reports.vocabulary import Entry
+
+_BATCH = 500
+# Below this many reports, starting workers costs more than it saves.
+_MIN_PARALLEL = 2000
+_PROCESSED = "used"
+
+Identifiers = Mapping[str, Mapping[int, frozenset[str]]]
+
+
+class ExtractionParams(Params):
+    """Parameters of ``extract_findings``."""
+
+    #: folder below ``stages/reports/lexicon``
+    lexicon: str
+    #: installed spaCy package whose tokenizer reads English
+    spacy_model: str
+    columns: Columns = Columns()
+
+
+@dataclass(frozen=True)
+class Report:
+    """A raw report with its study and what is known of it before it is read."""
+
+    raw: RawReport
+    study_id: str
+    status: str
+
+
+@dataclass
+class Screening:
+    """Tells which reports of a run need reading."""
+
+    key: SiteKey
+    #: studies with images; ``None`` if not known
+    studies: frozenset[str] | None = None
+    _seen: set[tuple[str, int]] = field(default_factory=set)
+
+    def screen(self, raw: RawReport) -> Report:
+        """Give a report its study and its status so far; ``used`` means that it is to be read."""
+        study_id = self.key.study_id(raw.accession_number)
+        return Report(raw, study_id, self._status(raw, study_id))
+
+    def _status(self, raw: RawReport, study_id: str) -> str:
+        if raw.text is None:
+            return "unreadable_encoding"
+        if not raw.text.strip():
+            return "empty"
+        fingerprint = (study_id, hash(raw.text))
+        if fingerprint in self._seen:
+            return "duplicate"
+        self._seen.add(fingerprint)
+        is_unknown = self.studies is not None and study_id not in self.studies
+        return "unknown_study" if is_unknown or not raw.accession_number else _PROCESSED
+
+
+class ReportReader:
+    """Reads reports with one lexicon."""
+
+    def __init__(self, lexicon: Lexicon, spacy_model: str) -> None:
+        self._lexicon = lexicon
+        self._sections = SectionReader(lexicon)
+        self._sentences = {code: SentenceReader(lexicon, code, spacy_model) for code in LANGUAGES}
+        self._statements = {code: StatementReader(lexicon, code) for code in LANGUAGES}
+
+    def sections(self, text: str, language: str) -> list[tuple[str, str]]:
+        """Name and text of each section."""
+        return [(section.name, section.text) for section in self._sections.read(text, language)]
+
+    def statements(self, sections: Iterable[tuple[str, str]], language: str) -> list[Located]:
+        """The statements of the sections that report this study."""
+        linker = ReportLinker(self._lexicon)
+        reader = self._statements[language]
+        known: dict[str, list[Entry]] = {}
+        number = 0
+        for name, text in sections:
+            if name not in REPORTED:
+                continue
+            for sentence in self._sentences[language].read(text, known):
+                if sentence.mentions:
+                    linker.add(
+                        reader.read(sentence),
+                        name,
+                        number,
+                        sentence.text,
+                        is_anaphoric=reader.is_anaphoric(sentence),
+                        loose_signals=reader.loose_signals(sentence),
+                    )
+                number += 1
+        return linker.finish()
+
+
+def extract(
+    reports: Iterable[Report], params: ExtractionParams, key: SiteKey, identifiers: Identifiers
+) -> tuple[pa.Table, pa.Table]:
+    """Read reports into the tables of the ``REPORTS`` and ``FINDINGS`` contracts, in input order.
+
+    Args:
+        reports: screened reports.
+        params: lexicon and model.
+        key: the site key that ``identifiers`` were hashed under.
+        identifiers: by study, by length in tokens: hashes of the n-grams to mask.
+    """
+    iterator = iter(reports)
+    first = list(islice(iterator, _MIN_PARALLEL))
+    num_jobs = (os.cpu_count() or 1) if len(first) == _MIN_PARALLEL else 1
+    tasks = (
+        joblib.delayed(_extract_batch)(batch, params, key, {r.study_id: identifiers.get(r.study_id, {}) for r in batch})
+        for batch in _batches(first, iterator)
+    )
+    parallel = joblib.Parallel(n_jobs=num_jobs, return_as="generator", pre_dispatch="2*n_jobs")
+    pairs = list(parallel(tasks))
+    empty = (tables.from_rows(REPORTS, []), tables.from_rows(FINDINGS, []))
+    report_tables, finding_tables = zip(*(pairs or [empty]), strict=True)
+    return pa.concat_tables(report_tables), pa.concat_tables(finding_tables)
+
+
+def group_identifiers(table: pa.Table) -> Identifiers:
+    """Index ``identifiers.parquet`` by study and n-gram length."""
+    grouped: dict[str, dict[int, set[str]]] = defaultdict(lambda: defaultdict(set))
+    columns = (table.column(name).to_pylist() for name in ("study_id", "length", "hmac"))
+    for study_id, length, digest in zip(*columns, strict=True):
+        grouped[study_id][length].add(digest)
+    return {
+        study_id: {length: frozenset(hashes) for length, hashes in lengths.items()}
+        for study_id, lengths in grouped.items()
+    }
+
+
+def _batches(first: list[Report], rest: Iterator[Report]) -> Iterator[list[Report]]:
+    for start in range(0, len(first), _BATCH):
+        yield first[start : start + _BATCH]
+    while batch := list(islice(rest, _BATCH)):
+        yield batch
+
+
+@lru_cache(maxsize=2)
+def reader_of(lexicon: str, spacy_model: str) -> ReportReader:
+    """The reader of a lexicon, made once a process."""
+    return ReportReader(Lexicon.load(lexicon), spacy_model)
+
+
+def _extract_batch(
+    reports: list[Report], params: ExtractionParams, key: SiteKey, identifiers: Identifiers
+) -> tuple[pa.Table, pa.Table]:
+    reader = reader_of(params.lexicon, params.spacy_model)
+    scrubber = Scrubber(key, identifiers, Lexicon.load(params.lexicon))
+    report_rows, finding_rows = [], []
+    for report in reports:
+        row, statements = _extract_one(report, reader, scrubber)
+        report_rows.append(row)
+        finding_rows += statements
+    return tables.from_rows(REPORTS, report_rows), tables.from_rows(FINDINGS, finding_rows)
+
+
+def _extract_one(report: Report, reader: ReportReader, scrubber: Scrubber) -> tuple[dict[str, Any], list[dict]]:
+    """Read one report. What is not read is not stored: without its study nothing tells its identifiers."""
+    row: dict[str, Any] = {"row": report.raw.row, "study_id": report.study_id, "status": report.status}
+    row |= {"language": None, "sections": [], "num_masked": 0}
+    if report.status != _PROCESSED or report.raw.text is None:
+        return row, []
+    language = _language(report.raw)
+    scrubbed = [
+        (name, scrubber.scrub(report.study_id, text)) for name, text in reader.sections(report.raw.text, language)
+    ]
+    sections = [(name, clean.text) for name, clean in scrubbed]
+    located = reader.statements(sections, language)
+    row["language"] = language
+    row["sections"] = [{"name": name, "text": text} for name, text in sections]
+    row["num_masked"] = sum(clean.num_masked for _, clean in scrubbed)
+    if not located:
+        row["status"] = "no_findings" if any(name in REPORTED for name, _ in sections) else "uninformative"
+    return row, [_finding_row(report, language, number, one) for number, one in enumerate(located)]
+
+
+def _language(raw: RawReport) -> str:
+    given = (raw.language or "")[:2].lower()
+    return given if given in LANGUAGES else detect_language(raw.text or "")
+
+
+def _finding_row(report: Report, language: str, number: int, one: Located) -> dict[str, Any]:
+    said = one.statement
+    signals = [{"sequence": sequence, "signal": signal} for sequence, signal in said.signals.items()]
+    first = signals[0] if signals else {"sequence": None, "signal": None}
+    return {
+        "row": report.raw.row,
+        "study_id": report.study_id,
+        "statement": number,
+        "section": one.section,
+        "sentence": one.sentence,
+        "start": said.span[0],
+        "end": said.span[1],
+        "finding": said.finding,
+        "site": said.place.site,
+        "side": said.place.side,
+        **first,
+        "signals": signals,
+        "assertion": said.assertion,
+        "size_mm": said.size_mm,
+        "language": language,
+        "text": one.text,
+    }

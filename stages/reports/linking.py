@@ -1,0 +1,217 @@
+"""Statements of a report as a whole: places carried over, repetitions and explained signal merged."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from stages.reports.findings import Statement
+from stages.reports.lexicon import Lexicon
+from stages.reports.places import Place
+
+# A place carries over to what depends on it for so many sentences.
+_MAX_CARRY = 2
+
+
+@dataclass(frozen=True)
+class Located:
+    """A statement and where in its report it stands."""
+
+    statement: Statement
+    section: str
+    sentence: int
+    text: str
+
+
+@dataclass
+class ReportLinker:
+    """Collects the statements of one report, sentence by sentence."""
+
+    lexicon: Lexicon
+    located: list[Located] = field(default_factory=list)
+    #: positions in ``located`` of the sentence that named a place last
+    _last: list[int] = field(default_factory=list)
+
+    def add(
+        self,
+        statements: list[Statement],
+        section: str,
+        sentence: int,
+        text: str,
+        *,
+        is_anaphoric: bool,
+        loose_signals: dict[str, str],
+    ) -> None:
+        """Take in the statements of the next sentence.
+
+        Args:
+            statements: as the sentence alone gives them.
+            section: name of the section.
+            sentence: number of the sentence in the report.
+            text: the sentence.
+            is_anaphoric: whether the sentence refers to a place spoken of before.
+            loose_signals: signals for what was said before, used if the sentence says nothing itself.
+        """
+        if not any(statement.is_positive for statement in statements):
+            self._add_signals(loose_signals, section, sentence)
+        recent = self._recent(section, sentence)
+        placed = []
+        for statement in statements:
+            placed += self._place(statement, statements, recent, is_anaphoric)
+        first = len(self.located)
+        self.located += [Located(statement, section, sentence, text) for statement in placed]
+        named = [first + i for i, s in enumerate(placed) if s.is_positive and s.place.site]
+        self._last = named or self._last
+
+    def finish(self) -> list[Located]:
+        """The statements of the report, one for each finding, site, side and assertion."""
+        located = self._explain(self._name_spots(self.located))
+        located = [self._with_default_site(one) for one in located]
+        located = _without_vaguer(_merge(located))
+        normal = self.lexicon.rules["descriptions"]["normal"]
+        has_finding = any(one.statement.is_positive and one.statement.finding != normal for one in located)
+        return [one for one in located if not (has_finding and one.statement.finding == normal)]
+
+    def _rules(self, statement: Statement) -> Any:
+        return self.lexicon.findings[statement.finding].rules
+
+    def _recent(self, section: str, sentence: int) -> list[Place]:
+        near = [self.located[i] for i in self._last]
+        near = [one for one in near if one.section == section and sentence - one.sentence <= _MAX_CARRY]
+        return list(dict.fromkeys(one.statement.place for one in near))
+
+    def _place(
+        self, statement: Statement, sentence: list[Statement], recent: list[Place], is_anaphoric: bool
+    ) -> list[Statement]:
+        rules = self._rules(statement)
+        place = statement.place
+        if rules.get("is_unsited") or rules.get("is_site_fixed") or statement.finding == self._normal():
+            return [statement]
+        if place.site is None and statement.is_positive:
+            inherited = self._inherited(statement, sentence, recent)
+            inherited = [one for one in inherited if place.side in (None, one.side)]
+            return [replace(statement, place=one) for one in inherited] or [statement]
+        sides = {one.side for one in recent}
+        is_open = place.site is not None and place.side is None and statement.is_positive
+        if not is_open or len(sides) != 1 or not (is_anaphoric or rules.get("is_dependent")):
+            return [statement]
+        has_side = self.lexicon.sites[str(place.site)].rules.get("has_side", True)
+        return [replace(statement, place=replace(place, side=sides.pop()))] if has_side else [statement]
+
+    def _inherited(self, statement: Statement, sentence: list[Statement], recent: list[Place]) -> list[Place]:
+        """Places for a positive statement without one: its sentence's, its own from before, or the open ones."""
+        rules = self._rules(statement)
+        if rules.get("is_diffuse"):
+            return []
+        beside = [s for s in sentence if s.is_positive and s.place.site and not self._rules(s).get("is_site_fixed")]
+        if beside and not statement.is_description:
+            before = [s.span for s in beside if s.span < statement.span]
+            host = max(before) if before else min(s.span for s in beside)
+            return list(dict.fromkeys(s.place for s in beside if s.span == host))
+        earlier = [one.statement for one in self.located if one.statement.is_positive and one.statement.place.site]
+        own = [s.place for s in earlier if s.finding == statement.finding]
+        if own:
+            return list(dict.fromkeys(own))
+        if rules.get("is_dependent"):
+            return recent
+        open_ones = [s.place for s in earlier if s.is_description or self._rules(s).get("is_dependent")]
+        return list(dict.fromkeys(open_ones)) if rules.get("is_diagnosis") else []
+
+    def _add_signals(self, signals: dict[str, str], section: str, sentence: int) -> None:
+        for index in self._last:
+            one = self.located[index]
+            if signals and one.section == section and sentence - one.sentence <= _MAX_CARRY:
+                merged = replace(one.statement, signals={**signals, **one.statement.signals})
+                self.located[index] = replace(one, statement=merged)
+
+    def _normal(self) -> str:
+        return self.lexicon.rules["descriptions"]["normal"]
+
+    def _name_spots(self, located: list[Located]) -> list[Located]:
+        """Give described spots in the white matter, or of a disease of it, their code."""
+        rules = self.lexicon.rules["descriptions"]
+        is_disease = any(
+            one.statement.finding == rules["spots"] and one.statement.is_positive and not one.statement.is_description
+            for one in located
+        )
+        named = []
+        for one in map(self._beside_fluid, located):
+            said = one.statement
+            signals = [said.signals[s] for s in rules["spot_sequences"] if s in said.signals]
+            is_bright = "high" in signals or not said.signals
+            is_spot = said.place.is_white_matter and said.is_spots
+            if said.is_description and said.is_positive and is_bright and (is_spot or is_disease):
+                one = replace(one, statement=replace(said, finding=rules["spots"]))
+            named.append(one)
+        return named
+
+    def _beside_fluid(self, one: Located) -> Located:
+        """Move a lesion of tissue from a space of fluid to the tissue around it."""
+        said = one.statement
+        tissue = self.lexicon.sites[said.place.site].rules.get("tissue_site") if said.place.site else None
+        is_tissue = said.is_description or said.finding == self.lexicon.rules["descriptions"]["spots"]
+        if tissue is None or not is_tissue:
+            return one
+        return replace(one, statement=replace(said, place=Place(tissue, said.place.side, is_white_matter=True)))
+
+    def _explain(self, located: list[Located]) -> list[Located]:
+        """Drop descriptions of what a diagnosis at the same place names; it keeps their signals."""
+        diagnoses = {
+            (one.statement.place.site, one.statement.place.side): index
+            for index, one in enumerate(located)
+            if one.statement.is_positive
+            and not one.statement.is_description
+            and self._rules(one.statement).get("is_diagnosis")
+        }
+        kept: dict[int, Located] = dict(enumerate(located))
+        for index, one in enumerate(located):
+            place = one.statement.place
+            target = diagnoses.get((place.site, place.side))
+            if one.statement.is_description and one.statement.is_positive and target is not None:
+                said = kept[target].statement
+                if said.finding == one.statement.finding:
+                    continue
+                merged = replace(said, signals={**one.statement.signals, **said.signals})
+                kept[target] = replace(kept[target], statement=merged)
+                del kept[index]
+        return [kept[index] for index in sorted(kept)]
+
+    def _with_default_site(self, one: Located) -> Located:
+        place = one.statement.place
+        default = self.lexicon.findings[one.statement.finding].default_site
+        if place.site is not None or default is None:
+            return one
+        return replace(one, statement=replace(one.statement, place=replace(place, site=default)))
+
+
+def _merge(located: Iterable[Located]) -> list[Located]:
+    """Keep one statement for each finding, site, side and assertion, with the signals of all."""
+    merged: dict[tuple, Located] = {}
+    for one in located:
+        said = one.statement
+        key = (said.finding, said.place.site, said.place.side, said.assertion)
+        if key not in merged:
+            merged[key] = one
+            continue
+        kept = merged[key].statement
+        size_mm = kept.size_mm if kept.size_mm is not None else said.size_mm
+        joined = replace(kept, signals={**said.signals, **kept.signals}, size_mm=size_mm)
+        merged[key] = replace(merged[key], statement=joined)
+    return list(merged.values())
+
+
+def _without_vaguer(located: list[Located]) -> list[Located]:
+    """Drop what another statement says more precisely or more firmly."""
+    return [one for one in located if not any(_is_vaguer(one.statement, other.statement) for other in located)]
+
+
+def _is_vaguer(one: Statement, other: Statement) -> bool:
+    if one is other or one.finding != other.finding or one.is_positive != other.is_positive:
+        return False
+    fits_site = one.place.site in (None, other.place.site)
+    fits_side = one.place.side in (None, other.place.side)
+    is_less = (one.place.site, one.place.side) != (other.place.site, other.place.side)
+    is_weaker = one.assertion == "uncertain" and other.assertion == "present"
+    is_firmer = one.assertion == "present" and other.assertion == "uncertain"
+    return fits_site and fits_side and (is_weaker or (is_less and not is_firmer))

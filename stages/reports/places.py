@@ -1,0 +1,227 @@
+"""Where a finding is: sites and sides of a sentence, grouped as the sentence lists them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from stages.reports.lexicon import Lexicon
+from stages.reports.sentences import Mention, Sentence
+
+_LOBAR_PRIORITY = 1
+_MAX_ADJECTIVES = 4
+
+
+@dataclass(frozen=True)
+class Place:
+    """One site and side; either may be unknown."""
+
+    site: str | None = None
+    side: str | None = None
+    #: said to be in the white matter, whatever the site
+    is_white_matter: bool = False
+
+
+@dataclass
+class _Item:
+    """One entry of a list of places while it is being read."""
+
+    sites: list[str] = field(default_factory=list)
+    side: str | None = None
+    is_side_first: bool = False
+    is_white_matter: bool = False
+
+    def add(self, mention: Mention) -> bool:
+        """Take in one more word of the same place; false if it opens another place."""
+        if mention.kind == "side":
+            if self.side is None:
+                self.side, self.is_side_first = mention.value, not self.sites
+            elif not self.sites:
+                self.side = "bilateral" if {self.side, mention.value} == {"left", "right"} else mention.value
+            else:
+                return False
+        elif mention.kind == "white_matter":
+            self.is_white_matter = True
+        else:
+            self.sites += mention.values
+        return True
+
+
+@dataclass(frozen=True)
+class Group:
+    """Places that one list names, and the tokens it covers."""
+
+    start: int
+    end: int
+    places: tuple[Place, ...]
+    #: next to these places rather than in them
+    is_beside: bool = False
+
+
+class Places:
+    """Reads the places of one language."""
+
+    def __init__(self, lexicon: Lexicon, language: str) -> None:
+        words = lexicon.languages[language]
+        self._chain = frozenset(map(str, words["chain_words"]))
+        self._list = frozenset(map(str, words["list_words"]))
+        self._prepositions = frozenset(map(str, words["prepositions"]))
+        self._joins = frozenset(map(str, words["coordinations"]))
+        self._breaks = self._prepositions | self._joins | frozenset(map(str, words["attribute_breaks"]))
+        self._is_head_last = language == "en"
+        self._priority = {code: site.rules.get("priority", _LOBAR_PRIORITY) for code, site in lexicon.sites.items()}
+        self._sided = {code: site.rules.get("has_side", True) for code, site in lexicon.sites.items()}
+        self._white_matter = {code for code, site in lexicon.sites.items() if site.rules.get("is_white_matter")}
+        self._fallback = lexicon.rules["white_matter"]["fallback"]
+
+    def groups(self, sentence: Sentence) -> list[Group]:
+        """The lists of places of a sentence, by position."""
+        groups: list[Group] = []
+        for run in self._runs(sentence):
+            group = self._group(sentence, run)
+            if groups and _is_side_of(groups[-1], group, sentence):
+                side = group.places[0].side
+                groups[-1] = replace(groups[-1], places=tuple(replace(p, side=side) for p in groups[-1].places))
+            else:
+                groups.append(group)
+        return groups
+
+    def of(self, sentence: Sentence, mention: Mention, groups: list[Group], *, reach: str) -> list[Place]:
+        """The places that a sentence gives a finding; none if it gives none.
+
+        Args:
+            sentence: where the finding stands.
+            mention: the finding.
+            groups: the sentence's lists of places.
+            reach: how far to look: the ``phrase`` around the finding, its ``clause``, or the whole ``sentence``.
+        """
+        inside = [group for group in groups if not group.is_beside] or groups
+        before = [group for group in inside if group.end <= mention.start]
+        after = [group for group in inside if group.start >= mention.end]
+        own = next((g for g in reversed(before) if self._is_attribute(sentence, g, mention)), None)
+        complements = [g for g in after if self._is_complement(sentence, mention, g, bool(before))]
+        following = next((g for g in complements if g.places[0].site), complements[0] if complements else None)
+        if following and (own or reach == "phrase") and self._is_shared(sentence, mention, following):
+            following = None
+        if own is not None:
+            needs_more = any(place.side is None or place.site is None for place in own.places)
+            return list(_combine(own, following, self._merge)) if following and needs_more else list(own.places)
+        topic = before[-1] if before and self._reaches(sentence, before[-1], mention, reach) else None
+        chosen = (following or topic) if self._is_head_last else (topic or following)
+        return list(chosen.places) if chosen else []
+
+    def _is_attribute(self, sentence: Sentence, group: Group, mention: Mention) -> bool:
+        gap = sentence.words[group.end : mention.start]
+        cues = sentence.of("negation_before", "uncertainty_before", "terminators")
+        return (
+            len([w for w in gap if w not in self._chain]) <= _MAX_ADJECTIVES
+            and not self._breaks.intersection(gap)
+            and not any(group.end <= cue.start < mention.start for cue in cues)
+        )
+
+    def _is_complement(self, sentence: Sentence, mention: Mention, group: Group, has_topic: bool) -> bool:
+        gap = sentence.words[mention.end : group.start]
+        is_apposed = gap == (",",) and not has_topic
+        if not (is_apposed or self._prepositions.intersection((*gap, sentence.words[group.start]))):
+            return False
+        if any(mention.end <= stop.start < group.start for stop in sentence.of("terminators")):
+            return False
+        others = [m for m in sentence.of("finding") if mention.end <= m.start and m.end <= group.start]
+        return not (has_topic and others and self._joins.intersection(gap))
+
+    def _reaches(self, sentence: Sentence, group: Group, mention: Mention, reach: str) -> bool:
+        return reach == "sentence" or (reach == "clause" and "," not in sentence.words[group.end : mention.start])
+
+    def _is_shared(self, sentence: Sentence, mention: Mention, group: Group) -> bool:
+        """Whether another finding, not just an adjective's noun, stands before the place."""
+        others = [m for m in sentence.of("finding", "change") if mention.end <= m.start < group.start]
+        return any(other.start > mention.end for other in others)
+
+    def _runs(self, sentence: Sentence) -> Iterator[list[tuple[str, Mention]]]:
+        """Runs of place words with their link to the word before: chain (one place) or list."""
+        run: list[tuple[str, Mention]] = []
+        for mention in sentence.mentions:
+            if mention.kind not in ("site", "side", "white_matter"):
+                continue
+            link = self._link(sentence, run[-1][1], mention) if run else None
+            if run and link is None:
+                yield run
+                run = []
+            run.append((link or "chain", mention))
+        if run:
+            yield run
+
+    def _link(self, sentence: Sentence, one: Mention, other: Mention) -> str | None:
+        gap = sentence.words[one.end : other.start]
+        if all(word in self._chain for word in gap):
+            return "chain"
+        return "list" if all(word in self._chain or word in self._list for word in gap) else None
+
+    def _group(self, sentence: Sentence, run: list[tuple[str, Mention]]) -> Group:
+        items = [_Item()]
+        for link, mention in run:
+            if (link == "list" and items[-1].sites) or not items[-1].add(mention):
+                items.append(_Item())
+                items[-1].add(mention)
+        self._share_heads(items)
+        self._share_sides(items)
+        start, end = run[0][1].start, run[-1][1].end
+        is_beside = any(0 <= start - cue.end <= 2 for cue in sentence.of("beside"))
+        places = dict.fromkeys(place for item in items for place in self._places(item))
+        return Group(start, end, tuple(places), is_beside)
+
+    def _share_heads(self, items: list[_Item]) -> None:
+        """Complete an elided head: "frontal and parietal subcortical white matter"."""
+        for item, following in zip(items[-2::-1], items[:0:-1], strict=True):
+            priorities = [self._priority[site] for site in following.sites]
+            is_lobar = item.sites and all(self._priority[site] == _LOBAR_PRIORITY for site in item.sites)
+            if is_lobar and _LOBAR_PRIORITY in priorities and max(priorities) > _LOBAR_PRIORITY:
+                item.sites += [site for site in following.sites if self._priority[site] > _LOBAR_PRIORITY]
+
+    def _share_sides(self, items: list[_Item]) -> None:
+        last = items[-1]
+        if last.side and not last.is_side_first:
+            for item in items[:-1]:
+                item.side = item.side or self._fit(last.side, item)
+        for item, following in zip(items, items[1:], strict=False):
+            if following.side is None and item.side and item.is_side_first:
+                following.side, following.is_side_first = self._fit(item.side, following), True
+
+    def _fit(self, side: str, item: _Item) -> str | None:
+        return side if not item.sites or any(self._sided[site] for site in item.sites) else None
+
+    def _places(self, item: _Item) -> Iterator[Place]:
+        is_white_matter = item.is_white_matter or any(site in self._white_matter for site in item.sites)
+        sites: list[str | None] = [*self._heads(item.sites)]
+        if not sites:
+            sites = [self._fallback if item.is_white_matter else None]
+        for site in sites:
+            yield Place(site, item.side, is_white_matter)
+
+    def _heads(self, sites: list[str]) -> list[str]:
+        top = max((self._priority[site] for site in sites), default=0)
+        return list(dict.fromkeys(site for site in sites if self._priority[site] == top))
+
+    def _merge(self, one: Place, other: Place) -> Place:
+        sites = self._heads([site for site in (one.site, other.site) if site])
+        is_white_matter = one.is_white_matter or other.is_white_matter
+        return Place(sites[0] if sites else None, one.side or other.side, is_white_matter)
+
+
+def _combine(own: Group, following: Group, merge: Any) -> Iterator[Place]:
+    """Fill what an attribute leaves open from the phrase after the finding."""
+    merged = [merge(one, other) for one in own.places for other in following.places]
+    yield from dict.fromkeys(merged)
+
+
+def _is_side_of(group: Group, after: Group, sentence: Sentence) -> bool:
+    """Whether a side stands apart from its sites: "periventricular foci bilaterally"."""
+    gap = sentence.words[group.end : after.start]
+    is_bare = all(place.site is None for place in after.places) and len(after.places) == 1
+    return is_bare and "," not in gap and len(gap) <= _MAX_ADJECTIVES and not any(p.side for p in group.places)
+
+
+def at_site(places: list[Place], site: str) -> list[Place]:
+    """The same sides at another site; a place of unknown side if there is none."""
+    return list(dict.fromkeys(replace(place, site=site) for place in places)) or [Place(site)]

@@ -1,0 +1,105 @@
+"""Signal in each sequence, and sizes, as a sentence states them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from stages.reports.sentences import Mention, Sentence
+
+_MAX_GAP = 7
+_SIZE = re.compile(
+    r"(?<![\d.])(\d{1,3}(?:\.\d+)?)\s*(?:mm|cm|毫米|厘米)?"
+    r"(?:\s*[x×*X乘]\s*(\d{1,3}(?:\.\d+)?)\s*(?:mm|cm|毫米|厘米)?)?"
+    r"(?:\s*[x×*X乘]\s*(\d{1,3}(?:\.\d+)?)\s*)?\s*[-]?\s*(mm|cm|毫米|厘米)(?![A-Za-z²³])",
+)
+_MM_PER_UNIT = {"mm": 1.0, "毫米": 1.0, "cm": 10.0, "厘米": 10.0}
+
+
+@dataclass(frozen=True)
+class Signal:
+    """Signal in one sequence (none named: ``None``), and the phrase that says it."""
+
+    sequence: str | None
+    signal: str
+    mention: Mention
+
+
+class Signals:
+    """Reads sequence and signal phrases of one language."""
+
+    def __init__(self, language: Mapping[str, Any]) -> None:
+        self._joins = frozenset(map(str, language["signal_joins"]))
+        self._prepositions = frozenset(map(str, language["signal_prepositions"]))
+
+    def of(self, sentence: Sentence) -> list[Signal]:
+        """The signals of a sentence, each with its sequence where one is named."""
+        signals = [Signal(m.values[0], m.values[1], m) for m in sentence.of("pair")]
+        runs = self._runs(sentence)
+        for mention in sentence.of("signal"):
+            run = self._run_of(sentence, mention, runs)
+            sequences = dict.fromkeys(m.value for m in run) if run else {None: None}
+            signals += [Signal(sequence, mention.value, mention) for sequence in sequences]
+        for mention in sentence.of("weak"):
+            signals += self._weak(sentence, mention, runs)
+        return sorted(signals, key=lambda signal: signal.mention.start)
+
+    def _runs(self, sentence: Sentence) -> list[list[Mention]]:
+        """Sequences that are named in one breath: "T1 and T2"."""
+        runs: list[list[Mention]] = []
+        for mention in sentence.of("sequence"):
+            gap = sentence.words[runs[-1][-1].end : mention.start] if runs else ()
+            if runs and len(gap) <= 3 and all(word in self._joins for word in gap):
+                has_signal = any(runs[-1][-1].end <= m.start < mention.start for m in sentence.of("signal", "weak"))
+                if not has_signal:
+                    runs[-1].append(mention)
+                    continue
+            runs.append([mention])
+        return runs
+
+    def _run_of(self, sentence: Sentence, mention: Mention, runs: list[list[Mention]]) -> list[Mention] | None:
+        after = next((run for run in runs if run[0].start >= mention.end), None)
+        before = next((run for run in reversed(runs) if run[-1].end <= mention.start), None)
+        gap_after = sentence.words[mention.end : after[0].start] if after else ()
+        if after and gap_after and gap_after[0] in self._prepositions and self._is_joined(gap_after):
+            return after
+        gap_before = sentence.words[before[-1].end : mention.start] if before else ()
+        is_topic = not self._prepositions and "," not in gap_before
+        if before and (is_topic or self._is_joined(gap_before)):
+            return before
+        is_near = self._prepositions.intersection(gap_after) and len(gap_after) <= _MAX_GAP
+        return after if after and is_near and "," not in gap_after else None
+
+    def _weak(self, sentence: Sentence, mention: Mention, runs: list[list[Mention]]) -> list[Signal]:
+        """A bare adjective counts only right beside a sequence: "high T2", "ADC值减低"."""
+        for run in runs:
+            is_next = run[0].start == mention.end
+            gap = sentence.words[run[-1].end : mention.start] if run[-1].end <= mention.start else None
+            is_last = not self._prepositions and gap is not None and len(gap) <= 4 and self._is_joined(gap)
+            if is_next or is_last or (gap is not None and len(gap) <= 2 and {"is", "are"}.intersection(gap)):
+                return [Signal(m.value, mention.value, mention) for m in run]
+        return []
+
+    def _is_joined(self, gap: tuple[str, ...]) -> bool:
+        return len(gap) <= _MAX_GAP and all(word in self._joins for word in gap)
+
+
+@dataclass(frozen=True)
+class Size:
+    """A diameter and where in the section it stands (code points)."""
+
+    size_mm: float
+    start: int
+    end: int
+
+
+def sizes(sentence: Sentence) -> list[Size]:
+    """The measured diameters of a sentence; of "3 x 2 cm" the largest."""
+    found = []
+    for match in _SIZE.finditer(sentence.text):
+        factor = _MM_PER_UNIT[match.group(4)]
+        size_mm = factor * max(float(value) for value in match.groups()[:3] if value)
+        found.append(Size(size_mm, sentence.start + match.start(), sentence.start + match.end()))
+    return found

@@ -1,0 +1,167 @@
+"""The words of a lexicon as spaCy phrase patterns, and what each of them means."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from spacy.language import Language
+from spacy.matcher import PhraseMatcher
+from spacy.tokens import Doc
+
+from stages.reports.lexicon import Lexicon
+
+# Width-preserving, so that spans in the plain text hold in the report. A hyphen or slash joins
+# words as a space does: "ring-enhancing", "T2/FLAIR".
+_PLAIN = str.maketrans("-–—‐‑/’‘“”，：；（）！？％＋＊０１２３４５６７８９．", "      ''\"\",:;()!?%+*0123456789.")
+_MAX_ABBREVIATION = 5
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What one phrase means.
+
+    Attributes:
+        kind: finding, change, subject, normality, site, side, sequence, signal, a cue …
+        values: codes; several where the phrase says several ("frontoparietal").
+        site: site that the phrase itself names ("meningioma" is extra-axial).
+        assertion: assertion that the phrase itself makes ("non-enhancing").
+        needs_capitals: matches only as written.
+    """
+
+    kind: str
+    values: tuple[str, ...] = ()
+    site: str | None = None
+    assertion: str | None = None
+    needs_capitals: bool = False
+
+
+def plain(text: str) -> str:
+    """Level out punctuation without moving a character."""
+    return text.translate(_PLAIN)
+
+
+def spellings(term: str, language: Mapping[str, Any]) -> set[str]:
+    """Spell a term in the regional ways of its language, in singular and plural."""
+    variants = {term}
+    for one, other in language["spellings"]:
+        variants |= {variant.replace(one, other) for variant in variants}
+    for ending, plural in language["plurals"]:
+        variants |= {re.sub(f"{ending}$", plural, variant) for variant in list(variants) if variant.endswith(ending)}
+    return variants
+
+
+class Vocabulary:
+    """Finds the phrases of a lexicon in the text of one language."""
+
+    def __init__(self, lexicon: Lexicon, language: str, nlp: Language) -> None:
+        self._matcher = PhraseMatcher(nlp.vocab, attr="LOWER")
+        self._entries: dict[int, list[Entry]] = {}
+        words = lexicon.languages[language]
+        for term, entry in _entries(lexicon, language):
+            capitals = term.isupper() and len(term) <= _MAX_ABBREVIATION and entry.kind != "sequence" and term.isascii()
+            entry = Entry(entry.kind, entry.values, entry.site, entry.assertion, capitals)
+            for variant in {term} if capitals else spellings(term, words):
+                self._add(variant, entry, nlp)
+
+    def find(self, doc: Doc) -> list[tuple[int, int, list[Entry]]]:
+        """Find the longest phrases that do not overlap: first token, token after the last, meanings."""
+        found = []
+        for key, start, end in self._matcher(doc):
+            entries = [entry for entry in self._entries[key] if _is_written_so(entry, doc[start:end].text)]
+            if entries:
+                found.append((start, end, entries))
+        found.sort(key=lambda match: (match[0] - match[1], match[0]))
+        taken = bytearray(len(doc))
+        kept = []
+        for start, end, entries in found:
+            if not any(taken[start:end]):
+                taken[start:end] = b"\x01" * (end - start)
+                kept.append((start, end, entries))
+        return sorted(kept, key=lambda match: match[0])
+
+    def _add(self, term: str, entry: Entry, nlp: Language) -> None:
+        words = [token.text for token in nlp.make_doc(plain(term)) if not token.is_space]
+        name = "\x1f".join(word.lower() for word in words)
+        key = nlp.vocab.strings.add(name)
+        known = self._entries.setdefault(key, [])
+        if not known:
+            self._matcher.add(name, [Doc(nlp.vocab, words=words)])
+        if entry not in known:
+            known.append(entry)
+
+
+def _is_written_so(entry: Entry, text: str) -> bool:
+    return not entry.needs_capitals or text.isupper()
+
+
+def _entries(lexicon: Lexicon, language: str) -> Iterator[tuple[str, Entry]]:
+    yield from _finding_entries(lexicon, language)
+    yield from _site_entries(lexicon, language)
+    words = lexicon.languages[language]
+    for kind, group in (("side", "sides"), ("sequence", "sequences"), ("signal", "signals"), ("weak", "weak_signals")):
+        for value, terms in words[group].items():
+            yield from _each(terms, Entry(kind, (value,)))
+    for pair in words["pairs"]:
+        yield from _each(pair["terms"], Entry("pair", (pair["sequence"], pair["signal"])))
+    for kind in _CUES:
+        yield from _each(words[kind], Entry(kind))
+    yield from _each(lexicon.rules["ignored"][language], Entry("ignored"))
+    yield from _each(lexicon.rules["other_anatomy"][language], Entry("other"))
+
+
+_CUES = (
+    "lesions",
+    "negation_before",
+    "negation_after",
+    "uncertainty_before",
+    "uncertainty_after",
+    "pseudo",
+    "history_before",
+    "history_after",
+    "cause_before",
+    "terminators",
+    "beside",
+    "normality",
+    "normal_alone",
+)
+
+
+def _finding_entries(lexicon: Lexicon, language: str) -> Iterator[tuple[str, Entry]]:
+    subjects: dict[str, list[str]] = {}
+    changes: dict[str, list[str]] = {}
+    for code, finding in lexicon.findings.items():
+        rules = finding.rules
+        yield from _each(finding.terms[language], Entry("finding", (code,)))
+        for group in rules.get("sited_terms", ()):
+            yield from _each(group[language], Entry("finding", (code,), site=group["site"]))
+        yield from _each(_words(rules, "absent_terms", language), Entry("finding", (code,), assertion="absent"))
+        yield from _each(_words(rules, "normal", language), Entry("normality", (code,)))
+        for term in _words(rules, "subjects", language):
+            subjects.setdefault(term, []).append(code)
+        for term in _words(rules, "changes", language):
+            changes.setdefault(term, []).append(code)
+    yield from ((term, Entry("subject", tuple(codes))) for term, codes in subjects.items())
+    yield from ((term, Entry("change", tuple(codes))) for term, codes in changes.items())
+
+
+def _site_entries(lexicon: Lexicon, language: str) -> Iterator[tuple[str, Entry]]:
+    for code, site in lexicon.sites.items():
+        yield from _each(site.terms[language], Entry("site", (code,)))
+        speakers = tuple(c for c, f in lexicon.findings.items() if code in f.rules.get("subject_sites", ()))
+        if speakers:
+            yield from _each(site.terms[language], Entry("subject", speakers))
+    for compound in lexicon.rules["compounds"]:
+        yield from _each(compound[language], Entry("site", tuple(compound["sites"])))
+    yield from _each(lexicon.rules["white_matter"][language], Entry("white_matter"))
+
+
+def _words(rules: Mapping[str, Any], key: str, language: str) -> list[str]:
+    return rules.get(key, {}).get(language, [])
+
+
+def _each(terms: Iterable[Any], entry: Entry) -> Iterator[tuple[str, Entry]]:
+    for term in terms:
+        yield str(term), entry
