@@ -26,7 +26,7 @@ from stages.reports.features import TextFeatures, TextStatements
 from stages.reports.scoring import SimilarityParams, TextScorer
 from stages.reports.statements import encode_statements
 from stages.reports.syntax import SyntaxScorer
-from stages.reports.texts import sentence_spans, squeeze
+from stages.reports.texts import normalise, sentence_spans
 
 PEERS: dict[SyntaxScorer, tuple[str, Callable[..., float]]] = {
     "dice": ("Indel", Indel.normalized_similarity),
@@ -38,12 +38,12 @@ PEERS: dict[SyntaxScorer, tuple[str, Callable[..., float]]] = {
 def read_texts(file: Path, column: str) -> list[str]:
     """Unique texts of a column, without the empty ones."""
     with file.open(newline="", encoding="utf-8") as lines:
-        return list(dict.fromkeys(text for row in csv.DictReader(lines) if (text := squeeze(row[column]))))
+        return list(dict.fromkeys(text for row in csv.DictReader(lines) if (text := normalise(row[column]))))
 
 
 def split_sentences(texts: list[str]) -> list[list[str]]:
     """Sentences of each text; a text without a word is one sentence."""
-    return [[squeeze(text[start:end]) for start, end in sentence_spans(text)] or [text] for text in texts]
+    return [[normalise(text[start:end]) for start, end in sentence_spans(text)] or [text] for text in texts]
 
 
 def compare_ours(texts: list[str], scorer: SyntaxScorer) -> None:

@@ -10,13 +10,15 @@ from typing import Any, NamedTuple
 
 from stages.artifacts.schemas import SEQUENCES
 from stages.reports.lexicon import Lexicon
+from stages.reports.scrubbing import MASK
+from stages.reports.sections import BODY, REPORTED
 from stages.reports.statements import OPPOSITE_SIDES
 
-TEXT_SECTIONS = ("findings", "impression")
+_LIST_MARK = re.compile(r"^(?:\d{1,2}\s*[.)、]|[-•*])\s*(?=\D)")
 # A full stop ends a sentence before white space, a Chinese one always; a line break does before an
 # empty line, a list item, a capitalised word or a Han character, and is a wrapped line otherwise.
 _SENTENCE_END = re.compile(
-    r"(?<=[.!?])\s+|(?<=[。！？；])|\n(?=\s*(?:\n|[-•*]|\d+\s*[.)、]|[A-Z][a-z]|[\u4e00-\u9fff]))"
+    r"(?<=[.!?])\s+|(?<=[。！？；])|\n(?=\s*(?:\n|[-•*]|\d+\s*[.)、]|[A-Z][a-z\s]|[\u4e00-\u9fff]))"
 )
 _WORD = re.compile(r"[^\W\d_]{2}")
 
@@ -126,13 +128,15 @@ class TextBuilder:
     def _lines(self, sections: Iterable[Mapping[str, str]], numbers: Sequence[int]) -> list[Line]:
         lines = []
         for section in sections:
-            if section["name"] not in TEXT_SECTIONS:
+            if section["name"] not in REPORTED:
                 continue
-            here = [number for number in numbers if self._findings[number]["section"] == section["name"]]
+            here = [number for number in numbers if _stands_in(self._findings[number], section)]
             for start, end in sentence_spans(section["text"]):
                 inside = tuple(n for n in here if start <= self._findings[n]["start"] < end)
                 named = frozenset(name for n in inside for name in _named_sequences(self._findings[n]))
-                lines.append(Line(squeeze(section["text"][start:end]), inside, named))
+                text = normalise(section["text"][start:end])
+                if inside or not _is_letterhead(text, section["name"]):
+                    lines.append(Line(text, inside, named))
         return lines
 
     def _add_report(self, texts: TextSet, report: Mapping[str, Any], lines: list[Line]) -> None:
@@ -187,9 +191,20 @@ def sentence_spans(text: str) -> list[tuple[int, int]]:
     return spans
 
 
-def squeeze(text: str) -> str:
-    """Normalise white space; letter case stays."""
-    return " ".join(text.split())
+def normalise(text: str) -> str:
+    """Normalise white space and drop the number or bullet of a list item; letter case stays."""
+    return _LIST_MARK.sub("", " ".join(text.split()))
+
+
+def _stands_in(statement: Mapping[str, Any], section: Mapping[str, str]) -> bool:
+    """Whether a statement is of this section; a report may have several of one name."""
+    words = section["text"][statement["start"] : statement["end"]]
+    return statement["section"] == section["name"] and normalise(words) in normalise(statement["text"])
+
+
+def _is_letterhead(text: str, section: str) -> bool:
+    """Whether a sentence without a statement is about the letter: outside any section, or with masked names."""
+    return section == BODY or MASK in text
 
 
 def _named_sequences(statement: Mapping[str, Any]) -> set[str]:

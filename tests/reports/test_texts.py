@@ -3,7 +3,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stages.reports.lexicon import Lexicon
-from stages.reports.texts import TextBuilder, sentence_spans, squeeze
+from stages.reports.texts import TextBuilder, normalise, sentence_spans
 
 PROPERTY = settings(deadline=None, derandomize=True)
 LEXICON = Lexicon.load("head_mri")
@@ -13,7 +13,7 @@ def finding(row, start, code, *, side=None, sequence=None, assertion="present"):
     signals = [{"sequence": sequence, "signal": "high"}] if sequence else []
     return {
         "row": row, "section": "findings", "start": start, "finding": code, "site": None, "side": side,
-        "assertion": assertion, "size_mm": None, "sequence": sequence, "signals": signals,
+        "assertion": assertion, "size_mm": None, "end": start, "text": "", "sequence": sequence, "signals": signals,
     }  # fmt: skip
 
 
@@ -34,17 +34,18 @@ def rows(texts, unit="study"):
     ("text", "sentences"),
     [
         ("Mass of 3.2 cm. No oedema!  Normal?", ["Mass of 3.2 cm.", "No oedema!", "Normal?"]),
-        ("1. Left infarct. 2. No mass.", ["1. Left infarct.", "2. No mass."]),
+        ("1. Left infarct. 2. No mass.", ["Left infarct.", "No mass."]),
         ("左侧梗死。未见出血；右侧正常", ["左侧梗死。", "未见出血；", "右侧正常"]),
         ("No stop at the end\nSecond line", ["No stop at the end", "Second line"]),
+        ("Date: 3 May\nA cyst", ["Date: 3 May", "A cyst"]),
         ("A wrapped\nline of 3\nmm", ["A wrapped line of 3 mm"]),
-        ("Brain:\n- infarct\n- cyst", ["Brain:", "- infarct", "- cyst"]),
+        ("Brain:\n- infarct\n- cyst", ["Brain:", "infarct", "cyst"]),
         ("", []),
         (" . 3 .", []),
     ],
 )
 def test_sentences(text, sentences):
-    assert [squeeze(text[start:end]) for start, end in sentence_spans(text)] == sentences
+    assert [normalise(text[start:end]) for start, end in sentence_spans(text)] == sentences
 
 
 @PROPERTY
@@ -65,6 +66,18 @@ def test_equal_texts_are_one_and_other_sections_stay_out():
         1,
     )
     assert [pair["text_id"] for pair in texts.pairs] == [0, 1, 0]
+
+
+def test_letterhead_stays_out_and_statements_before_the_first_header_stay_in():
+    sections = [
+        {"name": "body", "text": "Dear colleague. Left infarct."},
+        {"name": "body", "text": "Seen on ___. Images were sent."},
+        {"name": "findings", "text": "1. Cyst.\n2. Orbits normal. Reported by ___."},
+    ]
+    before = {**finding(0, 16, "infarct", side="left"), "section": "body", "end": 29, "text": "Left infarct."}
+    texts = build([{**report(0, ""), "sections": sections}], [before])
+    assert rows(texts)[0]["text"] == "Left infarct.\nCyst.\nOrbits normal."
+    assert [line.statements for line in texts.drafts[0].lines] == [(0,), (), ()]
 
 
 def test_reports_that_are_set_aside_give_no_text():
