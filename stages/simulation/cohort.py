@@ -65,8 +65,8 @@ class CohortParams(Params):
     readers: dict[str, list[float]] = Field(description="set → share of each reader")
     habit_strength: float = Field(description="how much vendor, sequences and reader depend on disease")
     lesion_share: tuple[float, float] = Field(description="range of the tissue that a lesion replaces")
-    variant_share: float = Field(ge=0, le=1)
-    artefact_share: float = Field(ge=0, le=1)
+    variant_share: float = Field(ge=0, le=1, description="patients with each unreported normal variant")
+    artefact_share: float = Field(ge=0, le=1, description="studies with each artefact that mimics disease")
     in_plane_mm: float = Field(gt=0)
     snr: tuple[float, float] = Field(description="range of the signal-to-noise ratio of white matter")
     narration: NarrationParams

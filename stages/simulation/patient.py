@@ -75,7 +75,7 @@ def draw_patient(params: CohortParams, template: Template, visit: Visit) -> Pati
 
 def draw_artefacts(params: CohortParams, rng: np.random.Generator) -> list[Paint]:
     """Draw blobs that one sequence shows and nothing explains."""
-    chosen = rng.random(len(_ARTEFACTS)) < params.artefact_share / 2
+    chosen = rng.random(len(_ARTEFACTS)) < params.artefact_share
     return [ball(*artefact) for artefact, is_chosen in zip(_ARTEFACTS, chosen, strict=True) if is_chosen]
 
 
@@ -97,7 +97,7 @@ def _draw_disease(
 
 
 def _draw_variants(params: CohortParams, rng: np.random.Generator) -> list[Paint]:
-    chosen = rng.random(len(_VARIANTS)) < params.variant_share / 2
+    chosen = rng.random(len(_VARIANTS)) < params.variant_share
     return [
         ball(*spot, None) for spots, is_chosen in zip(_VARIANTS, chosen, strict=True) if is_chosen for spot in spots
     ]
