@@ -5,7 +5,10 @@ from __future__ import annotations
 import gzip
 import os
 import shutil
+import signal
 import subprocess
+import sys
+import time
 import zipfile
 from copy import deepcopy
 from pathlib import Path
@@ -28,7 +31,7 @@ from stages.artifacts.identity import SiteKey, write_new_key
 from stages.artifacts.schemas import IDENTIFIERS, LEDGER, SERIES
 from stages.convert_dicom import main
 from stages.imaging import resolve
-from stages.imaging.conversion import find_dcm2niix
+from stages.imaging.conversion import find_dcm2niix, remove_stale_scratch
 
 REAL_DATA = os.environ.get("SELIP_REAL_DATA")
 
@@ -276,6 +279,34 @@ def test_a_rerun_converts_only_what_is_new_and_gives_the_same_bytes(tmp_path, co
     for path in (tmp_path / "one").rglob("*"):
         if path.is_file():
             assert path.read_bytes() == (tmp_path / "two" / path.relative_to(tmp_path / "one")).read_bytes()
+
+
+def test_a_killed_run_is_taken_up_where_it_was(tmp_path, convert, key_file):
+    for number in range(12):
+        df.write(tmp_path / "dicom" / str(number), df.slices(seed=number, AccessionNumber=f"NUMBER{number}"))
+    options = {"dicom": tmp_path / "dicom", "out": tmp_path / "out", "work": tmp_path / "work", "site-key": key_file}
+    arguments = [text for name, value in options.items() for text in (f"--{name}", str(value))]
+    with subprocess.Popen([sys.executable, "-m", "stages.convert_dicom", *arguments], start_new_session=True) as run:
+        while run.poll() is None and not list((tmp_path / "work").rglob("*.nii.gz")):
+            time.sleep(0.005)
+        os.killpg(run.pid, signal.SIGKILL)
+    kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "work").rglob("*.nii.gz")}
+    series, _ = convert()
+    assert len(series) == 12
+    assert kept
+    assert all(path.stat().st_mtime_ns == written for path, written in kept.items())
+    shutil.rmtree(tmp_path / "work")
+    assert convert("again")[0] == series
+
+
+def test_scratch_of_killed_runs_is_removed(tmp_path, monkeypatch):
+    monkeypatch.setattr("stages.imaging.conversion._MEMORY_FOLDER", tmp_path)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    for name, age_s in {"convert_dicom-old": 1000, "convert_dicom-new": 1, "other": 1000}.items():
+        (tmp_path / name).mkdir()
+        os.utime(tmp_path / name, (time.time() - age_s, time.time() - age_s))
+    remove_stale_scratch(max_age_s=100)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["convert_dicom-new", "other"]
 
 
 def test_a_crash_of_the_converter_costs_one_series(tmp_path, convert, monkeypatch):

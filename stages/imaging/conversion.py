@@ -16,6 +16,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,6 +37,7 @@ _DATA_OFFSET = 352
 # the volume take several times the bytes that came in, and other processes want their share.
 _MEMORY_FOLDER = Path("/dev/shm")
 _MEMORY_SHARE = 50
+_SCRATCH_PREFIX = "convert_dicom-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +124,7 @@ class Converter:
 
     def _fill(self, cached: Path, job: Job) -> None:
         scratch = _scratch_folder(sum(source.location.size for source in job.sources))
-        with tempfile.TemporaryDirectory(prefix="series-", dir=scratch) as folder:
+        with tempfile.TemporaryDirectory(prefix=_SCRATCH_PREFIX, dir=scratch) as folder:
             inside, outside = Path(folder, "in"), Path(folder, "out")
             inside.mkdir()
             outside.mkdir()
@@ -158,6 +160,14 @@ _binary = functools.cache(find_dcm2niix)
 @functools.cache
 def _dcm2niix_version() -> str:
     return importlib.metadata.version("dcm2niix")
+
+
+def remove_stale_scratch(max_age_s: float) -> None:
+    """Remove what killed runs left behind: it holds the DICOM files of a series, names and all."""
+    for base in {_MEMORY_FOLDER, Path(tempfile.gettempdir())}:
+        for folder in base.glob(f"{_SCRATCH_PREFIX}*"):
+            if time.time() - folder.lstat().st_mtime > max_age_s:
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def _scratch_folder(num_bytes: int) -> str | None:

@@ -18,7 +18,7 @@ from stages.artifacts import tables
 from stages.artifacts.identity import SiteKey
 from stages.artifacts.schemas import IDENTIFIERS, LEDGER, SERIES
 from stages.imaging import slices, triage
-from stages.imaging.conversion import Converter, Job, Outcome, Source, find_dcm2niix
+from stages.imaging.conversion import Converter, Job, Outcome, Source, find_dcm2niix, remove_stale_scratch
 from stages.imaging.dicom import Identity
 from stages.imaging.grouping import Group, Slice, group_images
 from stages.imaging.identifiers import identifier_rows
@@ -57,6 +57,7 @@ def ingest(dicom: Path, out: Path, work: Path, key: SiteKey, settings: Conversio
     if not dicom.is_dir():
         raise FileNotFoundError(f"{dicom}: no such folder; set cohort.dicom in params.yaml or pass --dicom")
     find_dcm2niix()
+    remove_stale_scratch(max_age_s=2 * settings.series_timeout_s)
     files = scan(dicom, settings)
     plan = _plan(files, settings)
     series_ids = [group.series_id(key) for group in plan.groups]
