@@ -42,25 +42,21 @@ class SparseSimilarity:
 
 
 def keep_all(blocks: Iterable[Block], num_texts: int, threshold: float) -> SparseSimilarity:
-    """Keep every entry above a threshold.
+    """Keep every entry above a threshold; memory is quadratic, as is what is asked for.
 
     Args:
         blocks: the upper triangle of blocks: each pair of texts once, diagonal blocks whole.
         num_texts: N.
         threshold: entries at or below it are dropped.
     """
-    rows, columns, values = [], [], []
+    dense_NN = np.zeros((num_texts, num_texts), dtype=np.float16)
     for texts_u, texts_v, block_UV in blocks:
-        u, v = np.nonzero(block_UV > threshold)
-        kept = block_UV[u, v].astype(np.float16)
-        pairs = [(texts_u[u], texts_v[v])]
-        if texts_u[0] != texts_v[0]:
-            pairs.append((texts_v[v], texts_u[u]))
-        for left, right in pairs:
-            rows.append(left.astype(np.int32))
-            columns.append(right.astype(np.int32))
-            values.append(kept)
-    return _compress(np.concatenate(rows), np.concatenate(columns), np.concatenate(values), num_texts)
+        kept = np.where(block_UV > threshold, block_UV, 0).astype(np.float16)
+        dense_NN[np.ix_(texts_u, texts_v)] = kept
+        dense_NN[np.ix_(texts_v, texts_u)] = kept.T
+    columns = [np.flatnonzero(row).astype(np.int32) for row in dense_NN]
+    indptr = np.cumsum([0, *map(len, columns)], dtype=np.int64)
+    return SparseSimilarity(indptr, np.concatenate(columns), dense_NN[dense_NN != 0])
 
 
 def keep_best(blocks: Iterable[Block], num_texts: int, top_k: int, threshold: float) -> SparseSimilarity:

@@ -254,6 +254,13 @@ def blocks_of(whole, size):
             yield texts_u, texts_v, whole[np.ix_(texts_u, texts_v)]
 
 
+def test_a_threshold_drops_what_does_not_exceed_it():
+    whole = np.array([[1, 0.3, 0.5], [0.3, 1, 0.0], [0.5, 0.0, 1]], dtype=np.float32)
+    matrix = keep_all(blocks_of(whole, 2), 3, 0.4)
+    np.testing.assert_array_equal(matrix.block(np.arange(3)), np.where(whole > 0.4, whole, 0))
+    assert len(matrix.values) == 5
+
+
 @PROPERTY
 @given(
     seed=st.integers(0, 999), top_k=st.integers(1, 6), size=st.integers(1, 9), threshold=st.sampled_from([0.0, 0.45])
