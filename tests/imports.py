@@ -15,8 +15,13 @@ ROOT = Path(__file__).resolve().parent.parent
 PIPELINES = (ROOT / "dvc.yaml", ROOT / "data" / "dvc.yaml")
 # Imported by name at run time, one file per objective: `pretrain` declares only its own.
 OBJECTIVES = "stages/pretraining/objectives/"
-# Data that a module reads from its own folder.
-DATA_OF_MODULE = {"stages/reports/lexicon.py": "stages/reports/lexicon/head_mri"}
+# Data that a module reads from its own folder, beside which lexicon `params.yaml` chooses.
+DATA_OF_MODULE = {
+    "stages/reports/lexicon.py": ["stages/reports/lexicon/languages"],
+    "stages/simulation/phrases.py": sorted(
+        str(path.relative_to(ROOT)) for path in (ROOT / "stages" / "simulation").glob("*.yaml")
+    ),
+}
 
 
 def module_file(name: str) -> Path | None:
@@ -48,7 +53,7 @@ def closure(file: Path) -> list[str]:
             seen.add(current)
             queue += direct_imports(current)
     files = {str(path.relative_to(ROOT)) for path in seen}
-    return sorted(files | {DATA_OF_MODULE[name] for name in files if name in DATA_OF_MODULE})
+    return sorted(files.union(*(DATA_OF_MODULE.get(name, []) for name in files)))
 
 
 def stage_file(command: str) -> Path:
