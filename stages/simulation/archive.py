@@ -23,6 +23,8 @@ _LOCALISER_SHARE = 0.2
 _REFORMAT_SHARE = 0.06
 _GHOST_SHARE = 0.08
 _LOCALISER_MM = 6.0
+# JPEG 2000 with the usual six resolutions takes no smaller image.
+_SMALLEST_JPEG2000 = 32
 # Shares of the planes other than axial.
 _OTHER_PLANES = {"T1": ("sagittal", 0.12), "T1C": ("coronal", 0.10), "T2": ("coronal", 0.05)}
 _PHILIPS_SLOPE = 1.3712
@@ -90,7 +92,8 @@ def _encode_series(
         header.WindowCenter, header.WindowWidth = int(image.max()) // 3, max(1, int(image.max()) * 2 // 3)
         if visit.vendor == "PHILIPS":
             header.RescaleIntercept, header.RescaleSlope, header.RescaleType = 0.0, _PHILIPS_SLOPE, "normalized"
-        writer = SeriesWriter(header, stack.shape[1:], syntax)
+        is_too_small = syntax == "jpeg2000" and min(stack.shape[1:]) < _SMALLEST_JPEG2000
+        writer = SeriesWriter(header, stack.shape[1:], "explicit" if is_too_small else syntax)
         order = range(len(image))[::-1] if is_reversed else range(len(image))
         positions_mm = stack.positions_mm()
         for index in order:
