@@ -156,7 +156,7 @@ def command(cohort, folder):
 
 @pytest.mark.slow
 def test_a_killed_training_resumes_to_the_same_weights_bit_for_bit(cohort, tmp_path):
-    values = {"updates": 100, "checkpoint_interval": 5, "seeds": "0, 1"}
+    values = {"updates": 60, "checkpoint_interval": 5}
     disturbed, calm = tmp_path / "disturbed", tmp_path / "calm"
     write_params(disturbed, **values)
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -169,14 +169,13 @@ def test_a_killed_training_resumes_to_the_same_weights_bit_for_bit(cohort, tmp_p
     training.send_signal(signal.SIGKILL)
     assert training.wait() == -signal.SIGKILL
     (state,) = (disturbed / "work").rglob("state.pt")
-    assert 5 <= torch.load(state, weights_only=True)["step"] < 100
+    assert 5 <= torch.load(state, weights_only=True)["step"] < 60
     assert not (disturbed / "model" / "seed0.safetensors").exists()
     subprocess.run(command(cohort, disturbed), cwd=ROOT, env=environment, check=True, capture_output=True)
     train(cohort, calm, "selip", **values)
-    for seed in (0, 1):
-        assert_equal(weights(disturbed, seed), weights(calm, seed))
-        curves = [folder / "curves" / f"seed{seed}" / "plots" / "metrics" / "loss.tsv" for folder in (disturbed, calm)]
-        assert curves[0].read_text() == curves[1].read_text()
+    assert_equal(weights(disturbed), weights(calm))
+    curves = [folder / "curves" / "seed0" / "plots" / "metrics" / "loss.tsv" for folder in (disturbed, calm)]
+    assert curves[0].read_text() == curves[1].read_text()
 
 
 def test_an_export_loads_without_the_pipeline(cohort, tmp_path):

@@ -29,16 +29,17 @@ def merge_heads(tokens_BHNK: Tensor) -> Tensor:
 
 
 class TransformerBlock(nn.Module):
-    """Pre-norm self-attention and a GELU network four times as wide."""
+    """Pre-norm self-attention and a GELU network ``mlp_ratio`` times as wide."""
 
-    def __init__(self, width: int, num_heads: int) -> None:
+    def __init__(self, width: int, num_heads: int, mlp_ratio: int) -> None:
         super().__init__()
         self.num_heads = num_heads
         self.attention_norm = nn.LayerNorm(width)
         self.query_key_value = nn.Linear(width, 3 * width)
         self.attention_out = nn.Linear(width, width)
         self.network_norm = nn.LayerNorm(width)
-        self.network = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width))
+        hidden = mlp_ratio * width
+        self.network = nn.Sequential(nn.Linear(width, hidden), nn.GELU(), nn.Linear(hidden, width))
 
     def forward(self, tokens_BNW: Tensor) -> Tensor:
         """Update tokens. Shape (B, N, W)."""

@@ -32,6 +32,7 @@ class ImageEncoderParams(Params):
         width: width of the transformer.
         depth: transformer blocks.
         num_heads: attention heads of a block.
+        mlp_ratio: width of a block's hidden layer over its own.
         num_queries: queries of the attention pooling.
     """
 
@@ -42,6 +43,7 @@ class ImageEncoderParams(Params):
     width: int = Field(default=128, ge=1)
     depth: int = Field(default=2, ge=0)
     num_heads: int = Field(default=4, ge=1)
+    mlp_ratio: int = Field(default=4, ge=1)
     num_queries: int = Field(default=4, ge=1)
 
 
@@ -115,7 +117,8 @@ class ImageEncoder(nn.Module):
         grid = tuple(size // params.patch_size for size in shape)
         self.stem = SequenceStem(num_sequences, params.patch_size, len(shape), params.fine_width)
         self.merge = Merge(grid, params.fine_width, params.width, is_strided=params.is_merged)
-        self.trunk = nn.Sequential(*(TransformerBlock(params.width, params.num_heads) for _ in range(params.depth)))
+        blocks = (TransformerBlock(params.width, params.num_heads, params.mlp_ratio) for _ in range(params.depth))
+        self.trunk = nn.Sequential(*blocks)
         self.pool = AttentionPool(params.width, params.num_queries)
         self.projection = projection_head(projection, params.width, embedding_dim)
         self.fine_projection = nn.Linear(params.fine_width, params.width, bias=False)

@@ -6,6 +6,8 @@ D embedding; X stands for the spatial axes.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from monai.networks.nets.resnet import resnet50
 from torch import Tensor, nn
@@ -37,7 +39,7 @@ class ResNetEncoder(nn.Module):
         self.num_sequences = num_sequences
         self.feature_dim = params.width
         network = resnet50(spatial_dims=len(shape), n_input_channels=2 * num_sequences, feed_forward=False)
-        self.network = with_group_norm(network)
+        self.network: Any = with_group_norm(network)
         self.reduce = nn.Linear(_LAST_WIDTH, params.width)
         self.pool = AttentionPool(params.width, params.num_queries)
         self.projection = projection_head(projection, params.width, embedding_dim)
@@ -67,10 +69,10 @@ class ResNetEncoder(nn.Module):
         return network.layer4(network.layer3(network.layer2(network.layer1(image_BCX))))
 
 
-def with_group_norm(network: nn.Module) -> nn.Module:
+def with_group_norm(network: nn.Module) -> Any:
     """Replace every batch normalisation; MONAI's ``norm`` argument reaches the first layer only."""
     for module in list(network.modules()):
         for name, child in list(module.named_children()):
-            if isinstance(child, nn.modules.batchnorm._BatchNorm):
+            if isinstance(child, (nn.BatchNorm2d, nn.BatchNorm3d)):
                 setattr(module, name, nn.GroupNorm(_NUM_GROUPS, child.num_features))
     return network
