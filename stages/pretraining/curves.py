@@ -16,9 +16,12 @@ class Curves:
         history: the points so far, to be kept in checkpoints.
     """
 
-    def __init__(self, folder: Path, history: list[dict[str, float]]) -> None:
-        shutil.rmtree(folder, ignore_errors=True)
-        self._live = Live(dir=str(folder), dvcyaml=None, save_dvc_exp=False)
+    def __init__(self, folder: Path, history: list[dict[str, float]], *, is_written: bool = True) -> None:
+        """Start the curves anew; of several processes that train together, only one writes them."""
+        self._live: Live | None = None
+        if is_written:
+            shutil.rmtree(folder, ignore_errors=True)
+            self._live = Live(dir=str(folder), dvcyaml=None, save_dvc_exp=False)
         self.history: list[dict[str, float]] = []
         for point in history:
             self.add(**point)
@@ -26,6 +29,8 @@ class Curves:
     def add(self, step: float, **figures: float) -> None:
         """Add one point to every named curve."""
         self.history.append({"step": step, **figures})
+        if self._live is None:
+            return
         self._live.step = int(step)
         for name, value in figures.items():
             self._live.log_metric(name, value)
@@ -35,4 +40,5 @@ class Curves:
         return self
 
     def __exit__(self, *error: type[BaseException] | BaseException | TracebackType | None) -> None:
-        self._live.end()
+        if self._live is not None:
+            self._live.end()

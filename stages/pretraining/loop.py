@@ -133,7 +133,8 @@ class Trainer:
         """Train to the last update; a training that ended before is not repeated."""
         params, state = self._recipe.params, self._state
         started = time.perf_counter() - state["seconds"]
-        with Curves(self._recipe.curves / f"seed{self._seed}", state["history"]) as curves:
+        folder, is_first = self._recipe.curves / f"seed{self._seed}", self._fabric.is_global_zero
+        with Curves(folder, state["history"], is_written=is_first) as curves:
             for step, rows_B in self._batches():
                 outcome = self._update(step, rows_B)
                 if (step + 1) % params.log_interval == 0 or step + 1 == params.updates:
