@@ -39,7 +39,7 @@ MATTER: Mapping[str, Matter] = {
     "wm": Matter(0.70, 850, 75, 50, 0.75),
     "csf": Matter(1.00, 4000, 1200, 800, 3.00, is_watery=True),
     "bone": Matter(0.12, 900, 12, 2, 0.10),
-    "scalp": Matter(0.85, 370, 85, 40, 0.05, is_watery=True),
+    "scalp": Matter(0.60, 450, 65, 30, 0.05, is_watery=True),
     "dura": Matter(0.60, 1000, 55, 30, 0.60, uptake_mm=0.15),
     "acute_infarct": Matter(0.87, 1550, 135, 80, 0.40),
     "gliosis": Matter(0.84, 1450, 140, 80, 1.15),

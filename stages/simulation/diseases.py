@@ -51,42 +51,42 @@ _MASS_SITES = (*LOBES, *LOBES, "insula", "thalamus", "corpus_callosum")
 _PATCH_SITES = ("periventricular_white_matter", "periventricular_white_matter", "deep_white_matter")
 
 RECIPES: Mapping[str, Recipe] = {
-    "acute_infarct": Recipe("infarct", "acute infarct", _INFARCT_SITES, (12, 65), (Layer("acute_infarct", 0, 1),)),
+    "acute_infarct": Recipe("infarct", "acute infarct", _INFARCT_SITES, (16, 70), (Layer("acute_infarct", 0, 1),)),
     "chronic_infarct": Recipe(
-        "infarct", "chronic infarct", _INFARCT_SITES, (12, 65), (Layer("cavity", 0, 0.6), Layer("gliosis", 0.6, 1))
+        "infarct", "chronic infarct", _INFARCT_SITES, (16, 70), (Layer("cavity", 0, 0.6), Layer("gliosis", 0.6, 1))
     ),
     "acute_haemorrhage": Recipe(
-        "haemorrhage", "acute haemorrhage", _BLEED_SITES, (13, 60), (Layer("acute_blood", 0, 1),), growth=0.04
+        "haemorrhage", "acute haemorrhage", _BLEED_SITES, (16, 65), (Layer("acute_blood", 0, 1),), growth=0.04
     ),
     "subacute_haemorrhage": Recipe(
         "haemorrhage",
         "subacute haemorrhage",
         _BLEED_SITES,
-        (13, 60),
+        (16, 65),
         (Layer("subacute_blood", 0, 0.85), Layer("haemosiderin", 0.85, 1)),
     ),
     "chronic_haemorrhage": Recipe(
         "haemorrhage",
         "chronic haemorrhage",
         _BLEED_SITES,
-        (13, 60),
+        (16, 65),
         (Layer("cavity", 0, 0.45), Layer("haemosiderin", 0.45, 1)),
     ),
     "high_grade_glioma": Recipe(
         "mass",
         "glioma",
         _MASS_SITES,
-        (20, 60),
+        (24, 62),
         (Layer("necrosis", 0, 0.5), Layer("tumour_rim", 0.5, 0.85), Layer("tumour", 0.85, 1)),
         growth=0.10,
         oedema_reach=1.7,
     ),
-    "low_grade_glioma": Recipe("mass", "glioma", _MASS_SITES, (18, 50), (Layer("tumour", 0, 1),), growth=0.08),
+    "low_grade_glioma": Recipe("mass", "glioma", _MASS_SITES, (22, 55), (Layer("tumour", 0, 1),), growth=0.08),
     "meningioma": Recipe(
         "mass",
         "meningioma",
         ("extra_axial",),
-        (18, 55),
+        (20, 58),
         (Layer("meningioma", 0, 1),),
         confined_to="head",
         growth=0.12,
@@ -96,7 +96,7 @@ RECIPES: Mapping[str, Recipe] = {
         "mass",
         "metastasis",
         (*LOBES, "cerebellum", "subcortical_white_matter"),
-        (10, 32),
+        (11, 34),
         (Layer("necrosis", 0, 0.35), Layer("metastasis", 0.35, 1)),
         growth=0.04,
         oedema_reach=2.0,
@@ -105,32 +105,32 @@ RECIPES: Mapping[str, Recipe] = {
         "white_matter_lesion",
         "small vessel disease",
         (*_PATCH_SITES, "subcortical_white_matter", "centrum_semiovale", "corona_radiata"),
-        (5, 13),
+        (6, 16),
         (Layer("gliosis", 0, 1),),
         confined_to="white",
-        foci=(5, 24),
+        foci=(8, 30),
     ),
     "demyelination": Recipe(
         "white_matter_lesion",
         "demyelination",
         (*_PATCH_SITES, "corpus_callosum", "subcortical_white_matter"),
-        (6, 16),
+        (7, 18),
         (Layer("demyelination", 0, 1),),
         confined_to="white",
-        foci=(4, 14),
+        foci=(6, 18),
     ),
     "encephalomalacia": Recipe(
         "encephalomalacia",
         "encephalomalacia",
         LOBES,
-        (20, 55),
+        (24, 60),
         (Layer("cavity", 0, 0.8), Layer("gliosis", 0.8, 1.1)),
     ),
     "arachnoid_cyst": Recipe(
-        "cyst", "arachnoid cyst", ("extra_axial",), (26, 60), (Layer("csf", 0, 1),), confined_to="head", growth=0.06
+        "cyst", "arachnoid cyst", ("extra_axial",), (30, 65), (Layer("csf", 0, 1),), confined_to="head", growth=0.06
     ),
     "pineal_cyst": Recipe(
-        "cyst", "pineal cyst", ("pineal",), (14, 24), (Layer("cavity", 0, 1),), confined_to="anywhere"
+        "cyst", "pineal cyst", ("pineal",), (15, 26), (Layer("cavity", 0, 1),), confined_to="anywhere"
     ),
     "sellar_cyst": Recipe(
         "cyst", "sellar cyst", ("sella",), (14, 26), (Layer("cavity", 0, 1),), confined_to="anywhere"
