@@ -131,7 +131,7 @@ def extract(
     first = list(islice(iterator, _MIN_PARALLEL))
     num_jobs = (os.cpu_count() or 1) if len(first) == _MIN_PARALLEL else 1
     tasks = (
-        joblib.delayed(_extract_batch)(batch, params, key, {r.study_id: identifiers.get(r.study_id, {}) for r in batch})
+        joblib.delayed(extract_batch)(batch, params, key, {r.study_id: identifiers.get(r.study_id, {}) for r in batch})
         for batch in _batches(first, iterator)
     )
     parallel = joblib.Parallel(n_jobs=num_jobs, return_as="generator", pre_dispatch="2*n_jobs")
@@ -166,9 +166,10 @@ def reader_of(lexicon: str, spacy_model: str) -> ReportReader:
     return ReportReader(Lexicon.load(lexicon), spacy_model)
 
 
-def _extract_batch(
+def extract_batch(
     reports: list[Report], params: ExtractionParams, key: SiteKey, identifiers: Identifiers
 ) -> tuple[pa.Table, pa.Table]:
+    """Read some reports in this process; arguments and result are those of ``extract``."""
     reader = reader_of(params.lexicon, params.spacy_model)
     scrubber = Scrubber(key, identifiers, Lexicon.load(params.lexicon))
     report_rows, finding_rows = [], []

@@ -10,7 +10,8 @@ from stages.reports.assertions import MENTIONED, Assertions
 from stages.reports.lexicon import Lexicon
 from stages.reports.places import Group, Place, Places, at_site
 from stages.reports.sentences import Mention, Sentence
-from stages.reports.signals import Signal, Signals, sizes
+from stages.reports.signals import Signal, Signals, Size, sizes
+from stages.reports.vocabulary import plain
 
 _MAX_SUBJECT_GAP = 4
 
@@ -68,7 +69,9 @@ class StatementReader:
         pairs = {signal.sequence: signal.signal for signal in seen if signal.sequence}
         statements += self._composed(sentence, groups, seen, statements)
         if not any(s.assertion == "present" and self._rules(s.finding).get("is_diagnosis") for s in statements):
-            statements += self._described(sentence, groups, signals)
+            is_acute = any(s.is_positive and self._rules(s.finding).get("signals") for s in statements)
+            is_spots = not is_acute and self._has_word(sentence, self._multiple)
+            statements += self._described(sentence, groups, signals, is_spots=is_spots)
         statements = [self._with_signals(statement, pairs) for statement in statements]
         return sorted(self._with_sizes(sentence, statements), key=lambda s: s.span)
 
@@ -200,16 +203,16 @@ class StatementReader:
             rule = finding.rules.get("signals")
             if not rule or code in named or (finding.rules.get("is_diagnosis") and has_diagnosis):
                 continue
-            makes = {tuple(pair) for pair in rule["any"]} & said
-            if makes and not {tuple(pair) for pair in rule.get("unless", ())} & said:
-                anchor = next(s.mention for s in signals if (s.sequence, s.signal) in makes)
+            anchor = _anchor(rule, signals)
+            if anchor is not None and not {tuple(pair) for pair in rule.get("unless", ())} & said:
                 for place in self._places.of(sentence, anchor, groups, reach="sentence") or [Place()]:
                     yield Statement(code, place, "present", _span(sentence, anchor))
 
-    def _described(self, sentence: Sentence, groups: list[Group], signals: list[Signal]) -> Iterator[Statement]:
+    def _described(
+        self, sentence: Sentence, groups: list[Group], signals: list[Signal], *, is_spots: bool
+    ) -> Iterator[Statement]:
         """Lesions and signal changes without a name."""
         anchors = [*sentence.of("lesions"), *(signal.mention for signal in signals if signal.signal != "iso")]
-        is_spots = self._has_word(sentence, self._multiple)
         for anchor in sorted(set(anchors), key=lambda mention: mention.start):
             assertion = self._assertions.of(sentence, anchor)
             if assertion == MENTIONED or self._is_elsewhere(sentence, anchor):
@@ -222,7 +225,7 @@ class StatementReader:
 
     def _with_signals(self, statement: Statement, pairs: dict[str, str]) -> Statement:
         rules = self._rules(statement.finding)
-        own = {pair[0] for group in rules.get("signals", {}).values() for pair in group}
+        own = {pair[0] for pair in rules.get("signals", {}).get("any", ())}
         if not statement.is_positive or not (statement.is_description or rules.get("is_diagnosis") or own):
             return statement
         is_picky = own and not rules.get("is_diagnosis")
@@ -234,10 +237,26 @@ class StatementReader:
             able = [s for s in statements if s.is_positive and s.finding != self._normal]
             after = min((s.span for s in able if s.span[0] >= size.end), default=None)
             before = max((s.span for s in able if s.span[1] <= size.start), default=None)
-            is_after_near = after is not None and (before is None or after[0] - size.end <= size.start - before[1])
+            is_after_near = after is not None and (before is None or _is_next(sentence, before, size, after))
             target = after if is_after_near else before
             statements = [replace(s, size_mm=size.size_mm) if s.span == target else s for s in statements]
         return statements
+
+
+def _is_next(sentence: Sentence, before: tuple[int, int], size: Size, after: tuple[int, int]) -> bool:
+    """Whether a size belongs to the statement after it ("6 mm shift") rather than the one before."""
+    gap = plain(sentence.text[size.end - sentence.start : after[0] - sentence.start])
+    return "," not in gap and after[0] - size.end <= size.start - before[1]
+
+
+def _anchor(rule: Any, signals: list[Signal]) -> Mention | None:
+    """The phrase that gives a sequence the signal of a rule, unless it lumps that sequence with others."""
+    for signal in signals:
+        beside = {other.sequence for other in signals if other.mention == signal.mention}
+        is_lumped = not beside.isdisjoint(rule.get("unless_joined", ()))
+        if [signal.sequence, signal.signal] in rule["any"] and not is_lumped:
+            return signal.mention
+    return None
 
 
 def _span(sentence: Sentence, mention: Mention) -> tuple[int, int]:

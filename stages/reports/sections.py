@@ -102,7 +102,7 @@ def _patterns(headers: tuple[str, ...], dropped: tuple[str, ...]) -> tuple[re.Pa
         rf"(?:[ \t]*[\]】)）]+[ \t]*[:：]?|[ \t]*[*]{{0,3}}[ \t]*[:：][ \t]*[*]{{0,3}}|(?=[ \t]*$)))",
         re.MULTILINE,
     )
-    line = re.compile(rf"^[ \t]*(?i:{person})[ \t]*[:：#][^\n]*(?:\n|\Z)", re.MULTILINE)
+    line = re.compile(rf"^[ \t]*(?i:{person})(?:[ \t]*[:：#]|(?<=[ ][Bb][Yy])[ \t])[^\n]*(?:\n|\Z)", re.MULTILINE)
     return header, line
 
 

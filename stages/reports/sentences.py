@@ -19,6 +19,8 @@ from stages.reports.vocabulary import Entry, Vocabulary, plain
 _UNUSED_COMPONENTS = [
     *("tok2vec", "transformer", "tagger", "morphologizer", "parser", "senter", "attribute_ruler", "lemmatizer", "ner"),
 ]
+# Text without full stops is cut here, so that no report takes more than linear time.
+_MAX_TOKENS = 200
 _SENTENCE_ENDS = {".", "!", ";", "。"}
 # A line break ends a sentence after punctuation, before a list item and before a capitalised word.
 _PARAGRAPH = re.compile(r"(?<=[.;:!?。；：！？])\s*\n|\n(?=\s*(?:\n|[-•*]|\d+\s*[.)、]|[A-Z][a-z]|[\u4e00-\u9fff]))")
@@ -140,7 +142,8 @@ def _pipeline(language: str, spacy_model: str) -> Language:
 def _sentence_bounds(words: list[str]) -> Iterator[tuple[int, int]]:
     first = 0
     for index, word in enumerate(words):
-        if word in _SENTENCE_ENDS and not _is_decimal_point(words, index):
+        is_end = word in _SENTENCE_ENDS and not _is_decimal_point(words, index)
+        if is_end or index - first >= _MAX_TOKENS:
             yield first, index + 1
             first = index + 1
     if first < len(words):

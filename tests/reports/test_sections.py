@@ -1,0 +1,66 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stages.reports.lexicon import Lexicon
+from stages.reports.sections import BODY, SectionReader, detect_language
+
+READER = SectionReader(Lexicon.load("head_mri"))
+LINES = st.lists(
+    st.sampled_from(
+        ["FINDINGS: ", "Impression", "[History]", "Patient: A B", "影像所见:", "诊断意见：", "\n", " ", "x. "]
+    )
+    | st.text(max_size=12)
+).map("".join)
+
+
+def names(text, language="en"):
+    return [(section.name, section.text) for section in READER.read(text, language)]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "FINDINGS: A.\nIMPRESSION: B.",
+        "Findings\nA.\nImpression\nB.",
+        "findings: A. impression: B.",
+        "[Findings] A.\n**Conclusion:** B.",
+        "1. FINDINGS: A.\n2. OPINION: B.",
+    ],
+)
+def test_headers_in_the_wild(text):
+    found = [(name, body.strip("* \n2.1")) for name, body in names(text)]
+    assert [(n, b) for n, b in found if b] == [("findings", "A"), ("impression", "B")]
+
+
+@pytest.mark.parametrize(
+    "text", ["影像所见:甲。\n诊断意见:乙。", "【影像所见】甲。\n【诊断意见】乙。", "检查所见：甲。印象：乙。"]
+)
+def test_chinese_headers(text):
+    assert names(text, "zh") == [("findings", "甲。"), ("impression", "乙。")]
+
+
+def test_no_header_is_body():
+    assert names("Normal brain.") == [(BODY, "Normal brain.")]
+
+
+def test_lines_about_persons_are_dropped():
+    text = "Patient: Mary White   DOB: 01/02/1960\nReferring: Dr. Grey\nFINDINGS: Normal."
+    assert names(text) == [("findings", "Normal.")]
+    assert names("姓名:张三 性别:女\n影像所见:正常。", "zh") == [("findings", "正常。")]
+
+
+def test_language():
+    assert detect_language("左侧额叶T2WI高信号") == "zh"
+    assert detect_language("Normal brain") == "en"
+    assert detect_language("") == "en"
+
+
+@given(text=LINES, language=st.sampled_from(["en", "zh"]))
+def test_sections_lie_in_the_report(text, language):
+    end = 0
+    for section in READER.read(text, language):
+        assert text[section.start : section.start + len(section.text)] == section.text
+        assert section.text.strip() == section.text != ""
+        assert section.start >= end
+        end = section.start + len(section.text)
