@@ -89,7 +89,7 @@ class ReportLinker:
         if rules.get("is_unsited") or rules.get("is_site_fixed") or statement.finding == self._normal():
             return [statement]
         if place.site is None and statement.is_positive:
-            inherited = self._inherited(statement, sentence, recent)
+            inherited = self._inherited(statement, sentence, recent) or (recent if is_anaphoric else [])
             inherited = [one for one in inherited if place.side in (None, one.side)]
             return [replace(statement, place=one) for one in inherited] or [statement]
         sides = {one.side for one in recent}
