@@ -11,7 +11,7 @@ import typer
 from pydantic import RootModel
 
 from stages.artifacts import tables, tensors
-from stages.artifacts.schemas import FINDINGS, TEXTS
+from stages.artifacts.report_tables import FINDINGS, TEXTS
 from stages.params import DEFAULT_PATH, load
 from stages.reports.features import TextFeatures, TextStatements
 from stages.reports.lexicon import Lexicon

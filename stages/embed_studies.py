@@ -11,7 +11,7 @@ import torch
 import typer
 from pydantic import Field
 
-from stages.artifacts import schemas, tables, tensors
+from stages.artifacts import cohort_tables, report_tables, tables, tensors
 from stages.imaging.shards import VolumeStore
 from stages.params import DEFAULT_PATH, Params, load
 from stages.pretraining.embedding import embed_images, embed_texts, index_rows
@@ -60,7 +60,7 @@ def main(
     images = load_images(store.table, texts, splits, config.sequences, config.unit)
     bank = ImageBank(store, images.series, len(config.sequences), max_resident_gib=section.max_resident_gib)
     inputs = load_text_inputs(config.text, texts)
-    num_prompts = len(tables.read(texts / PROMPTS_TABLE, schemas.PROMPTS, ["prompt_id"]))
+    num_prompts = len(tables.read(texts / PROMPTS_TABLE, report_tables.PROMPTS, ["prompt_id"]))
     text_ids = np.flatnonzero(~table.is_flipped_T)
     arrays: dict[str, np.ndarray] = {}
     for seed in (seeds := exported_seeds(model)):
@@ -72,7 +72,7 @@ def main(
         arrays |= {f"{seed}/{kind}": values for kind, values in parts.items()}
     rows = index_rows(images, text_ids, num_prompts, texts)
     tensors.write(out, arrays, {"classes": config.classes, "patch_splits": section.patch_splits})
-    tables.write(index, tables.from_rows(schemas.EMBEDDING_INDEX, rows), schemas.EMBEDDING_INDEX)
+    tables.write(index, tables.from_rows(cohort_tables.EMBEDDING_INDEX, rows), cohort_tables.EMBEDDING_INDEX)
     logger.info("%s: %d images, %d texts, %d prompts, seeds %s", name, len(images), len(text_ids), num_prompts, seeds)
 
 

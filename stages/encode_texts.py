@@ -11,7 +11,7 @@ import numpy as np
 import typer
 
 from stages.artifacts import tables, tensors
-from stages.artifacts.schemas import FINDINGS, PAIRS, PROMPTS, REPORTS, TEXTS
+from stages.artifacts.report_tables import FINDINGS, PAIRS, PROMPTS, REPORTS, TEXTS
 from stages.params import DEFAULT_PATH, Params, load
 from stages.reports.encoders import SentenceEncoder, open_encoder
 from stages.reports.lexicon import Lexicon

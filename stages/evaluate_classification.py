@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from stages.artifacts import schemas, tables
+from stages.artifacts import evaluation_tables, report_tables, tables
 from stages.evaluation.classification import ClassificationParams, Cohort, score_objective, to_cases
 from stages.evaluation.embeddings import Embeddings
 from stages.evaluation.labels import Labels
@@ -31,13 +31,13 @@ def main(
     """Score every study of the evaluated splits for every finding, by zero-shot prompts and linear probes."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     section = load("evaluate_classification", ClassificationParams, params)
-    prompts = tables.read(texts / "prompts.parquet", schemas.PROMPTS).to_pylist()
+    prompts = tables.read(texts / "prompts.parquet", report_tables.PROMPTS).to_pylist()
     vectors = Embeddings.load(embeddings, index)
     cohort = Cohort.build(vectors.images, Labels.load(labels))
     meaning = {prompt["prompt_id"]: (prompt["finding"], prompt["polarity"]) for prompt in prompts}
     scorings = list(score_objective(vectors, cohort, meaning, section))
     cases = to_cases(scorings, cohort, section, name=name)
-    tables.write(out, cases, schemas.CLASSIFICATION_CASES)
+    tables.write(out, cases, evaluation_tables.CLASSIFICATION_CASES)
     write_json(metrics, summarise_classification(scorings, cohort, section))
     logger.info("evaluate_classification: %s, %d cases of %d studies", name, len(cases), len(cohort.study_ids))
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from stages.artifacts import schemas, tables
+from stages.artifacts import evaluation_tables, report_tables, tables
 from stages.evaluation.cases import CHANCE, METADATA
 from stages.evaluation.classification import ClassificationParams, Cohort, score_probes, to_cases, uninformed_scores
 from stages.evaluation.embeddings import Embeddings
@@ -38,7 +38,7 @@ def main(
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     section = load("evaluate_classification", ClassificationParams, params)
     uninformed = Embeddings.uninformed(index)
-    languages = tables.read(texts / "texts.parquet", schemas.TEXTS, columns=["text_id", "language"]).to_pydict()
+    languages = tables.read(texts / "texts.parquet", report_tables.TEXTS, columns=["text_id", "language"]).to_pydict()
     ranked = RetrievalEvaluation(
         name=CHANCE,
         embeddings=uninformed,
@@ -50,9 +50,9 @@ def main(
     features = read_features(series, cohort.study_ids)
     guesses = list(uninformed_scores(cohort, section))
     probes = list(score_probes(features, cohort, section, seed=0))
-    tables.write(retrieval, ranked, schemas.RETRIEVAL_CASES)
+    tables.write(retrieval, ranked, evaluation_tables.RETRIEVAL_CASES)
     for path, name, scorings in ((chance, CHANCE, guesses), (metadata, METADATA, probes)):
-        tables.write(path, to_cases(scorings, cohort, section, name=name), schemas.CLASSIFICATION_CASES)
+        tables.write(path, to_cases(scorings, cohort, section, name=name), evaluation_tables.CLASSIFICATION_CASES)
     summary = {
         CHANCE: summarise_retrieval(ranked) | {"classification": summarise_classification(guesses, cohort, section)},
         METADATA: summarise_classification(probes, cohort, section),

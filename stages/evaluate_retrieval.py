@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from stages.artifacts import schemas, tables
+from stages.artifacts import evaluation_tables, report_tables, tables
 from stages.evaluation.embeddings import Embeddings
 from stages.evaluation.relevance import Relevance
 from stages.evaluation.retrieval import RetrievalEvaluation, RetrievalParams
@@ -30,7 +30,7 @@ def main(
 ) -> None:
     """Evaluate image→text, text→image and image→image retrieval, one case per query."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    languages = tables.read(texts / "texts.parquet", schemas.TEXTS, columns=["text_id", "language"]).to_pydict()
+    languages = tables.read(texts / "texts.parquet", report_tables.TEXTS, columns=["text_id", "language"]).to_pydict()
     evaluation = RetrievalEvaluation(
         name=name,
         embeddings=Embeddings.load(embeddings, index),
@@ -39,7 +39,7 @@ def main(
         params=load("evaluate_retrieval", RetrievalParams, params),
     )
     cases = evaluation.run()
-    tables.write(out, cases, schemas.RETRIEVAL_CASES)
+    tables.write(out, cases, evaluation_tables.RETRIEVAL_CASES)
     write_json(metrics, summarise_retrieval(cases))
     logger.info("evaluate_retrieval: %s, %d cases", name, len(cases))
 

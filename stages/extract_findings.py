@@ -12,7 +12,8 @@ import typer
 from stages import params
 from stages.artifacts import tables
 from stages.artifacts.identity import SiteKey
-from stages.artifacts.schemas import FINDINGS, IDENTIFIERS, REPORTS, SERIES
+from stages.artifacts.imaging_tables import IDENTIFIERS, SERIES
+from stages.artifacts.report_tables import FINDINGS, REPORTS
 from stages.reports.extraction import ExtractionParams, Screening, extract, group_identifiers
 from stages.reports.inputs import read_csv
 

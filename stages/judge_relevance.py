@@ -9,7 +9,7 @@ from typing import Annotated
 import pyarrow as pa
 import typer
 
-from stages.artifacts import schemas, tables
+from stages.artifacts import report_tables, tables, truth_tables
 from stages.evaluation.contents import (
     Contents,
     contents_from_statements,
@@ -32,7 +32,7 @@ def main(
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     contents = _read_contents(truth, reports, texts)
     gains = best_match_gains(contents.kinds, contents.num_classes)
-    tables.write(out / CLASSES, _class_table(contents), schemas.RELEVANCE_CLASSES)
+    tables.write(out / CLASSES, _class_table(contents), truth_tables.RELEVANCE_CLASSES)
     write_gains(out / GAINS, gains)
     logger.info(
         "judge_relevance: %d studies in %d classes by %s, %d abnormal, %d gains above 0",
@@ -46,9 +46,9 @@ def main(
 
 def _read_contents(truth: Path, reports: Path, texts: Path) -> Contents:
     """Take contents from truth where the cohort knows its lesions, from the reports otherwise."""
-    studies = tables.read(truth / "studies.parquet", schemas.LINKED_STUDIES)
-    lesions = tables.read(truth / "lesions.parquet", schemas.LINKED_LESIONS)
-    pairs = tables.read(texts / "pairs.parquet", schemas.PAIRS)
+    studies = tables.read(truth / "studies.parquet", truth_tables.LINKED_STUDIES)
+    lesions = tables.read(truth / "lesions.parquet", truth_tables.LINKED_LESIONS)
+    pairs = tables.read(texts / "pairs.parquet", report_tables.PAIRS)
     paired = list(dict.fromkeys(pairs["study_id"].to_pylist()))
     if len(studies) and len(lesions):
         contents = contents_from_truth(studies, lesions)
@@ -56,8 +56,8 @@ def _read_contents(truth: Path, reports: Path, texts: Path) -> Contents:
         if num_unknown:
             logger.warning("%d studies with a text have no truth; evaluations leave them out", num_unknown)
         return contents
-    findings = tables.read(reports / "findings.parquet", schemas.FINDINGS)
-    statuses = tables.read(reports / "reports.parquet", schemas.REPORTS)
+    findings = tables.read(reports / "findings.parquet", report_tables.FINDINGS)
+    statuses = tables.read(reports / "reports.parquet", report_tables.REPORTS)
     return contents_from_statements(paired, statements_of_reports(findings, statuses))
 
 
@@ -69,7 +69,7 @@ def _class_table(contents: Contents) -> pa.Table:
         "is_abnormal": contents.is_abnormal,
         "source": [contents.source] * len(contents.study_ids),
     }
-    return pa.table(columns, schema=schemas.RELEVANCE_CLASSES.schema)
+    return pa.table(columns, schema=truth_tables.RELEVANCE_CLASSES.schema)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from stages.artifacts import schemas, tables
+from stages.artifacts import report_tables, tables, truth_tables
 from stages.artifacts.identity import SiteKey
 from stages.evaluation.linking import LINKED_LABELS, link
 from stages.evaluation.mining import label_table, mine_labels
@@ -28,17 +28,17 @@ def main(
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     has_truth = any((truth / name).is_file() for name in (STUDIES, LESIONS, LABELS))
     key = SiteKey.load(site_key) if has_truth else None
-    studies = link(truth / STUDIES, schemas.TRUTH_STUDIES, schemas.LINKED_STUDIES, key)
-    lesions = link(truth / LESIONS, schemas.TRUTH_LESIONS, schemas.LINKED_LESIONS, key, ("lesion",))
-    known = link(truth / LABELS, schemas.TRUTH_LABELS, LINKED_LABELS, key, ("finding",))
+    studies = link(truth / STUDIES, truth_tables.TRUTH_STUDIES, truth_tables.LINKED_STUDIES, key)
+    lesions = link(truth / LESIONS, truth_tables.TRUTH_LESIONS, truth_tables.LINKED_LESIONS, key, ("lesion",))
+    known = link(truth / LABELS, truth_tables.TRUTH_LABELS, LINKED_LABELS, key, ("finding",))
     mined = mine_labels(
-        tables.read(reports / "findings.parquet", schemas.FINDINGS),
-        tables.read(reports / "reports.parquet", schemas.REPORTS),
+        tables.read(reports / "findings.parquet", report_tables.FINDINGS),
+        tables.read(reports / "reports.parquet", report_tables.REPORTS),
     )
     labels = label_table(known.to_pylist(), mined)
-    tables.write(out / STUDIES, studies, schemas.LINKED_STUDIES)
-    tables.write(out / LESIONS, lesions, schemas.LINKED_LESIONS)
-    tables.write(out / LABELS, labels, schemas.LABELS)
+    tables.write(out / STUDIES, studies, truth_tables.LINKED_STUDIES)
+    tables.write(out / LESIONS, lesions, truth_tables.LINKED_LESIONS)
+    tables.write(out / LABELS, labels, truth_tables.LABELS)
     logger.info(
         "link_truth: %d studies and %d lesions with truth; %d labels, %d of them from truth",
         len(studies),

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from stages import params as parameters
-from stages.artifacts import schemas, tables
+from stages.artifacts import imaging_tables, tables
 from stages.imaging.montage import write_montage
 from stages.imaging.preparation import Row, assemble, plan_studies, prepare_missing
 from stages.imaging.shards import TABLE, VolumeStore
@@ -30,14 +30,14 @@ def main(
     """Prepare the volumes of a cohort."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     values = parameters.load("prepare_volumes", VolumeParams, params)
-    series = tables.read(converted / "series.parquet", schemas.SERIES).to_pylist()
+    series = tables.read(converted / "series.parquet", imaging_tables.SERIES).to_pylist()
     tasks = plan_studies(series, values, work)
     num_prepared = prepare_missing(tasks, converted, values)
     for folder in ("shards", "qc"):
         shutil.rmtree(out / folder, ignore_errors=True)
         (out / folder).mkdir(parents=True)
     rows = assemble(tasks, out, values)
-    tables.write(out / TABLE, tables.from_rows(schemas.VOLUMES, _columns(rows)), schemas.VOLUMES)
+    tables.write(out / TABLE, tables.from_rows(imaging_tables.VOLUMES, _columns(rows)), imaging_tables.VOLUMES)
     _draw_sample(out, rows, values.num_montages)
     logger.info(
         "prepare_volumes: %d studies (%d prepared now), %d of %d series, %d selected",
@@ -50,7 +50,7 @@ def main(
 
 
 def _columns(rows: list[Row]) -> list[Row]:
-    return [{name: row[name] for name in schemas.VOLUMES.schema.names} for row in rows]
+    return [{name: row[name] for name in imaging_tables.VOLUMES.schema.names} for row in rows]
 
 
 def _draw_sample(out: Path, rows: list[Row], num_studies: int) -> None:
@@ -62,7 +62,7 @@ def _draw_sample(out: Path, rows: list[Row], num_studies: int) -> None:
     store = VolumeStore(out)
     names = list(studies)
     for name in names[:: max(1, len(names) // max(1, num_studies))][:num_studies]:
-        ordered = sorted(studies[name], key=lambda row: schemas.SEQUENCES.index(row["sequence"]))
+        ordered = sorted(studies[name], key=lambda row: imaging_tables.SEQUENCES.index(row["sequence"]))
         volumes = [(row["sequence"], store.read(row["series_id"])) for row in ordered]
         write_montage(out / "qc" / f"{name}.png", name, volumes)
 

@@ -15,7 +15,7 @@ from joblib import Parallel, delayed
 from tqdm import tqdm
 
 from stages.artifacts import tables
-from stages.artifacts.schemas import TRUTH_LABELS, TRUTH_LESIONS, TRUTH_STUDIES
+from stages.artifacts.truth_tables import TRUTH_LABELS, TRUTH_LESIONS, TRUTH_STUDIES
 from stages.params import DEFAULT_PATH, load
 from stages.simulation.anatomy import Template, load_template
 from stages.simulation.appearance import describe

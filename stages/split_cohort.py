@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from stages import params as parameters
-from stages.artifacts import schemas, tables
+from stages.artifacts import cohort_tables, tables
 from stages.evaluation.cohort import Cohort
 from stages.evaluation.flow import Pair, count_flow, flow_table, judge_pairs, require_pairs
 from stages.evaluation.leakage import num_shared_patients, require_no_shared_patients, text_overlap
@@ -43,8 +43,8 @@ def main(
     require_no_shared_patients(patient_of, split_of)
 
     rows = [{"study_id": s, "patient_id": patient_of[s], "split": split} for s, split in split_of.items()]
-    tables.write(out, tables.from_rows(schemas.SPLIT_TABLE, rows), schemas.SPLIT_TABLE)
-    tables.write(flow, flow_table(count_flow(cohort, pairs, split_of)), schemas.FLOW)
+    tables.write(out, tables.from_rows(cohort_tables.SPLIT_TABLE, rows), cohort_tables.SPLIT_TABLE)
+    tables.write(flow, flow_table(count_flow(cohort, pairs, split_of)), cohort_tables.FLOW)
     summary = _summarise(cohort, pairs, split_of, values.near_duplicate_ratio)
     metrics.parent.mkdir(parents=True, exist_ok=True)
     metrics.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
@@ -66,7 +66,7 @@ def _split_studies(cohort: Cohort, pairs: list[Pair], values: SplitParams) -> di
 def _summarise(cohort: Cohort, pairs: list[Pair], split_of: Mapping[str, str], near_ratio: float) -> dict[str, Any]:
     """Counts by split, and how much of its text each split shares with training."""
     patient_of, findings, text_of = cohort.patient_of(), cohort.present_findings(), cohort.text_of()
-    members: dict[str, list[str]] = {split: [] for split in schemas.SPLITS if split in set(split_of.values())}
+    members: dict[str, list[str]] = {split: [] for split in cohort_tables.SPLITS if split in set(split_of.values())}
     texts: dict[str, list[str]] = {split: [] for split in members}
     for study_id, split in split_of.items():
         members[split].append(study_id)

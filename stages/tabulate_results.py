@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from pydantic import RootModel
 
-from stages.artifacts import schemas, tables
+from stages.artifacts import cohort_tables, tables, truth_tables
 from stages.evaluation.classification import ClassificationParams
 from stages.evaluation.collection import collect, read_source
 from stages.evaluation.figures import draw_all
@@ -55,17 +55,17 @@ def main(
         is_simulated=cohort.resolve().is_relative_to(section.simulated_folder.resolve()),
     )
     rows, comparisons = result_rows(results), comparison_rows(results)
-    counts = flow_rows(tables.read(flow, schemas.FLOW).to_pylist(), results)
+    counts = flow_rows(tables.read(flow, cohort_tables.FLOW).to_pylist(), results)
     write_csv(tables_folder / "results.csv", RESULT_COLUMNS, rows)
     write_csv(tables_folder / "comparisons.csv", COMPARISON_COLUMNS, comparisons)
-    write_csv(tables_folder / "flow.csv", schemas.FLOW.schema.names, counts)
+    write_csv(tables_folder / "flow.csv", cohort_tables.FLOW.schema.names, counts)
     page = Page(
         results=results,
         comparisons=comparisons,
         flow=counts,
         figures=draw_all(figures, results),
-        gain_source=read_source(relevance, schemas.RELEVANCE_CLASSES),
-        label_source=read_source(labels, schemas.LABELS),
+        gain_source=read_source(relevance, truth_tables.RELEVANCE_CLASSES),
+        label_source=read_source(labels, truth_tables.LABELS),
         tables_folder=os.path.relpath(tables_folder, readme.parent),
         figures_folder=os.path.relpath(figures, readme.parent),
     )

@@ -8,7 +8,7 @@ import numpy as np
 from ruamel.yaml import YAML
 from scipy import sparse
 
-from stages.artifacts import schemas, tables, tensors
+from stages.artifacts import cohort_tables, imaging_tables, report_tables, tables, tensors, truth_tables
 from stages.evaluation.relevance import write_gains
 
 FINDINGS = ("infarct", "mass", "oedema", "cyst", "atrophy")
@@ -91,8 +91,8 @@ class CohortFiles:
         if has_text:
             rows += [{"kind": "text", "row": n, "text_id": n} for n in range(len(self.texts))]
             rows += [{"kind": "prompt", "row": n, "prompt_id": n} for n in range(2 * len(FINDINGS))]
-        table = tables.from_rows(schemas.EMBEDDING_INDEX, rows)
-        tables.write(self.path(f"embeddings/{name}.parquet"), table, schemas.EMBEDDING_INDEX)
+        table = tables.from_rows(cohort_tables.EMBEDDING_INDEX, rows)
+        tables.write(self.path(f"embeddings/{name}.parquet"), table, cohort_tables.EMBEDDING_INDEX)
 
     def write_params(self, objectives, *, simulated=True, **sections):
         params = YAML(typ="safe").load((Path(__file__).parent.parent / "params.yaml").read_text(encoding="utf-8"))
@@ -119,8 +119,8 @@ class CohortFiles:
             }
             for study_id, labels in zip(self.study_ids, self.labels.tolist(), strict=True)
         ]  # fmt: skip
-        table = tables.from_rows(schemas.RELEVANCE_CLASSES, classes)
-        tables.write(self.path("relevance/classes.parquet"), table, schemas.RELEVANCE_CLASSES)
+        table = tables.from_rows(truth_tables.RELEVANCE_CLASSES, classes)
+        tables.write(self.path("relevance/classes.parquet"), table, truth_tables.RELEVANCE_CLASSES)
         sets = np.array(patterns)
         union = np.maximum(sets[:, None], sets[None]).sum(axis=2)
         gains = np.where(union > 0, (sets @ sets.T) / np.maximum(union, 1), 1.0)
@@ -130,17 +130,21 @@ class CohortFiles:
             for study_id, row in zip(self.study_ids, self.labels, strict=True)
             for finding, value in zip(FINDINGS, row, strict=True)
         ]
-        tables.write(self.path("truth/labels.parquet"), tables.from_rows(schemas.LABELS, labels), schemas.LABELS)
+        tables.write(
+            self.path("truth/labels.parquet"), tables.from_rows(truth_tables.LABELS, labels), truth_tables.LABELS
+        )
         splits = [
             {"study_id": s, "patient_id": p, "split": split}
             for s, p, split in zip(self.study_ids, self.patient_ids, self.splits, strict=True)
         ]
-        tables.write(self.path("splits.parquet"), tables.from_rows(schemas.SPLIT_TABLE, splits), schemas.SPLIT_TABLE)
+        tables.write(
+            self.path("splits.parquet"), tables.from_rows(cohort_tables.SPLIT_TABLE, splits), cohort_tables.SPLIT_TABLE
+        )
         flow = [
             {"level": "studies", "group": "used", "count": len(self.study_ids)},
             {"level": "studies", "group": "no_report", "count": 3},
         ]
-        tables.write(self.path("flow.parquet"), tables.from_rows(schemas.FLOW, flow), schemas.FLOW)
+        tables.write(self.path("flow.parquet"), tables.from_rows(cohort_tables.FLOW, flow), cohort_tables.FLOW)
 
     def _write_texts(self):
         texts = [
@@ -150,12 +154,16 @@ class CohortFiles:
             }
             for n, (_, language) in enumerate(self.texts)
         ]  # fmt: skip
-        tables.write(self.path("texts/texts.parquet"), tables.from_rows(schemas.TEXTS, texts), schemas.TEXTS)
+        tables.write(
+            self.path("texts/texts.parquet"), tables.from_rows(report_tables.TEXTS, texts), report_tables.TEXTS
+        )
         prompts = [
             {"prompt_id": n, "finding": finding, "polarity": polarity, "language": "en", "text": f"prompt {n}"}
             for n, (polarity, finding) in enumerate((p, f) for p in ("positive", "negative") for f in FINDINGS)
         ]
-        tables.write(self.path("texts/prompts.parquet"), tables.from_rows(schemas.PROMPTS, prompts), schemas.PROMPTS)
+        tables.write(
+            self.path("texts/prompts.parquet"), tables.from_rows(report_tables.PROMPTS, prompts), report_tables.PROMPTS
+        )
 
     def _write_series(self):
         rows = [
@@ -170,4 +178,6 @@ class CohortFiles:
             for n, study_id in enumerate(self.study_ids)
             for sequence in (("T1", "T2") if n % 3 else ("T1", "FLAIR"))
         ]  # fmt: skip
-        tables.write(self.path("converted/series.parquet"), tables.from_rows(schemas.SERIES, rows), schemas.SERIES)
+        tables.write(
+            self.path("converted/series.parquet"), tables.from_rows(imaging_tables.SERIES, rows), imaging_tables.SERIES
+        )

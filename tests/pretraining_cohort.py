@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from stages.artifacts import schemas, tables, tensors
+from stages.artifacts import cohort_tables, imaging_tables, report_tables, tables, tensors, truth_tables
 from stages.imaging.shards import write_shard
 
 SEQUENCES = ["T1", "T2", "FLAIR"]
@@ -90,13 +90,13 @@ def write_cohort(root: Path, unit: str = "study") -> Cohort:
     _write_volumes(root / "volumes", kinds, rng)
     _write_texts(root / "texts", kinds, unit)
     rows = [{"study_id": _study(i), "patient_id": f"{i:016x}", "split": str(split)} for i, split in enumerate(splits)]
-    tables.write(root / "splits.parquet", tables.from_rows(schemas.SPLIT_TABLE, rows), schemas.SPLIT_TABLE)
+    tables.write(root / "splits.parquet", tables.from_rows(cohort_tables.SPLIT_TABLE, rows), cohort_tables.SPLIT_TABLE)
     labels = [
         {"study_id": _study(i), "finding": finding, "label": label, "source": "truth"}
         for i, kind in enumerate(kinds)
         for finding, label in (("infarct", int(kind != NORMAL)), ("cyst", 0), ("mass", None if i % 3 else kind % 2))
     ]
-    tables.write(root / "labels.parquet", tables.from_rows(schemas.LABELS, labels), schemas.LABELS)
+    tables.write(root / "labels.parquet", tables.from_rows(truth_tables.LABELS, labels), truth_tables.LABELS)
     _write_similarity(root / "similarity.safetensors")
     return Cohort(root)
 
@@ -123,8 +123,8 @@ def _write_volumes(folder: Path, kinds: np.ndarray, rng: np.random.Generator) ->
             rows.append(_volume_row(i, sequence, series, shard))
     for shard, volumes in shards.items():
         write_shard(folder, shard, volumes)
-    table = tables.from_rows(schemas.VOLUMES, sorted(rows, key=lambda row: row["study_id"]))
-    tables.write(folder / "volumes.parquet", table, schemas.VOLUMES)
+    table = tables.from_rows(imaging_tables.VOLUMES, sorted(rows, key=lambda row: row["study_id"]))
+    tables.write(folder / "volumes.parquet", table, imaging_tables.VOLUMES)
 
 
 def _volume_row(study: int, sequence: str, series: str, shard: str) -> dict[str, object]:
@@ -162,7 +162,7 @@ def _write_texts(folder: Path, kinds: np.ndarray, unit: str) -> None:
         }
         for kind in range(NORMAL + 1)
     ]
-    tables.write(folder / "texts.parquet", tables.from_rows(schemas.TEXTS, texts), schemas.TEXTS)
+    tables.write(folder / "texts.parquet", tables.from_rows(report_tables.TEXTS, texts), report_tables.TEXTS)
     views = [None] if unit == "study" else SEQUENCES
     pairs = [
         {"study_id": _study(i), "sequence": view, "text_id": int(kind)}
@@ -170,12 +170,12 @@ def _write_texts(folder: Path, kinds: np.ndarray, unit: str) -> None:
         for view in views
         if i != 3
     ]
-    tables.write(folder / "pairs.parquet", tables.from_rows(schemas.PAIRS, pairs), schemas.PAIRS)
+    tables.write(folder / "pairs.parquet", tables.from_rows(report_tables.PAIRS, pairs), report_tables.PAIRS)
     prompts = [
         {"prompt_id": i, "finding": "infarct", "polarity": polarity, "language": "en", "text": polarity}
         for i, polarity in enumerate(("positive", "negative"))
     ]
-    tables.write(folder / "prompts.parquet", tables.from_rows(schemas.PROMPTS, prompts), schemas.PROMPTS)
+    tables.write(folder / "prompts.parquet", tables.from_rows(report_tables.PROMPTS, prompts), report_tables.PROMPTS)
     rng = np.random.default_rng(6)
     arrays = {
         "text": rng.standard_normal((NORMAL + 1, WIDTH)).astype(np.float16),

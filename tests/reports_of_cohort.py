@@ -1,7 +1,7 @@
 """A few reports with their statements, written as extract_findings writes them."""
 
 from stages.artifacts import tables
-from stages.artifacts.schemas import FINDINGS, REPORTS
+from stages.artifacts.report_tables import FINDINGS, REPORTS
 
 
 def statement(finding, site=None, side=None, assertion="present", signals=()):

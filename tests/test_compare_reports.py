@@ -7,7 +7,7 @@ from ruamel.yaml import YAML
 
 from stages import encode_texts
 from stages.artifacts import tables, tensors
-from stages.artifacts.schemas import TEXTS
+from stages.artifacts.report_tables import TEXTS
 from stages.compare_reports import main
 from stages.reports.similarity import BatchSimilarity
 

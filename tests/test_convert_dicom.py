@@ -28,7 +28,7 @@ from pydicom.uid import (
 
 from stages.artifacts import tables
 from stages.artifacts.identity import SiteKey, write_new_key
-from stages.artifacts.schemas import IDENTIFIERS, LEDGER, SERIES
+from stages.artifacts.imaging_tables import IDENTIFIERS, LEDGER, SERIES
 from stages.convert_dicom import main
 from stages.imaging import resolve
 from stages.imaging.conversion import find_dcm2niix, remove_stale_scratch

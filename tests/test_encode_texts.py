@@ -6,7 +6,7 @@ from reports_of_cohort import REPORTS_OF_COHORT, write_reports
 from ruamel.yaml import YAML
 
 from stages.artifacts import tables, tensors
-from stages.artifacts.schemas import FINDINGS, PAIRS, PROMPTS, TEXTS
+from stages.artifacts.report_tables import FINDINGS, PAIRS, PROMPTS, TEXTS
 from stages.encode_texts import main
 
 CONFIG = {

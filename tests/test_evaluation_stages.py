@@ -7,7 +7,7 @@ import pytest
 from evaluated_cohort import FINDINGS, CohortFiles
 
 from stages import evaluate_classification, evaluate_references, evaluate_retrieval, tabulate_results
-from stages.artifacts import schemas, tables
+from stages.artifacts import evaluation_tables, tables
 
 OBJECTIVES = {"clip": 2.0, "selip": 0.5, "random": None}
 
@@ -185,9 +185,11 @@ def test_an_objective_without_texts_is_ranked_by_images_only(tmp_path):
     cohort.write_embeddings("supervised", 1.0, has_text=False, has_logit=True)
     cohort.write_params([*OBJECTIVES, "supervised"])
     evaluate(cohort, "supervised")
-    retrieval = tables.read(cohort.path("evaluations/retrieval/supervised.parquet"), schemas.RETRIEVAL_CASES)
+    retrieval = tables.read(cohort.path("evaluations/retrieval/supervised.parquet"), evaluation_tables.RETRIEVAL_CASES)
     assert set(retrieval["direction"].to_pylist()) == {"image_to_image"}
-    cases = tables.read(cohort.path("evaluations/classification/supervised.parquet"), schemas.CLASSIFICATION_CASES)
+    cases = tables.read(
+        cohort.path("evaluations/classification/supervised.parquet"), evaluation_tables.CLASSIFICATION_CASES
+    )
     assert set(cases["protocol"].to_pylist()) == {"linear_probe", "supervised"}
     assert set(cases["class"].to_pylist()) == set(FINDINGS)
     run_all(cohort)

@@ -5,7 +5,8 @@ import pytest
 from stages import extract_findings
 from stages.artifacts import tables
 from stages.artifacts.identity import SiteKey, tokenise, write_new_key
-from stages.artifacts.schemas import FINDINGS, IDENTIFIERS, REPORTS, SERIES
+from stages.artifacts.imaging_tables import IDENTIFIERS, SERIES
+from stages.artifacts.report_tables import FINDINGS, REPORTS
 
 GOOD = "FINDINGS: Acute infarct in the left thalamus. Novak agrees."
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from stages.artifacts import schemas, tables
+from stages.artifacts import report_tables, tables, truth_tables
 from stages.artifacts.identity import SiteKey, write_new_key
 from stages.link_truth import main
 
@@ -23,7 +23,7 @@ def reports(tmp_path: Path) -> Path:
         {"row": row, "study_id": f"mined{row}", "status": status, "sections": [], "num_masked": 0}
         for row, status in enumerate(statuses)
     ]
-    tables.write(folder / "reports.parquet", tables.from_rows(schemas.REPORTS, rows), schemas.REPORTS)
+    tables.write(folder / "reports.parquet", tables.from_rows(report_tables.REPORTS, rows), report_tables.REPORTS)
     statements = [
         {
             "row": row, "study_id": f"mined{row}", "statement": number, "section": "findings", "sentence": 0,
@@ -33,12 +33,14 @@ def reports(tmp_path: Path) -> Path:
         for row, items in STATEMENTS.items()
         for number, (finding, assertion) in enumerate(items)
     ]  # fmt: skip
-    tables.write(folder / "findings.parquet", tables.from_rows(schemas.FINDINGS, statements), schemas.FINDINGS)
+    tables.write(
+        folder / "findings.parquet", tables.from_rows(report_tables.FINDINGS, statements), report_tables.FINDINGS
+    )
     return folder
 
 
 def labels_of(out: Path) -> dict[tuple[str, str], tuple[int | None, str]]:
-    rows = tables.read(out / "labels.parquet", schemas.LABELS).to_pylist()
+    rows = tables.read(out / "labels.parquet", truth_tables.LABELS).to_pylist()
     return {(row["study_id"], row["finding"]): (row["label"], row["source"]) for row in rows}
 
 
@@ -55,8 +57,8 @@ def test_without_truth_labels_come_from_the_reports(tmp_path: Path, reports: Pat
         ("mined1", "mass"): (None, "mined"),
         ("mined1", "normal"): (1, "mined"),
     }
-    assert len(tables.read(tmp_path / "out" / "studies.parquet", schemas.LINKED_STUDIES)) == 0
-    assert len(tables.read(tmp_path / "out" / "lesions.parquet", schemas.LINKED_LESIONS)) == 0
+    assert len(tables.read(tmp_path / "out" / "studies.parquet", truth_tables.LINKED_STUDIES)) == 0
+    assert len(tables.read(tmp_path / "out" / "lesions.parquet", truth_tables.LINKED_LESIONS)) == 0
 
 
 def test_truth_is_keyed_by_study_and_outranks_the_report(tmp_path: Path, reports: Path) -> None:
@@ -64,21 +66,27 @@ def test_truth_is_keyed_by_study_and_outranks_the_report(tmp_path: Path, reports
     key = SiteKey.load(tmp_path / "site.key")
     truth = tmp_path / "truth"
     studies = [{"accession_number": "A1", "set": "test", "is_normal": False, "reader": "r1"}] * 2
-    tables.write(truth / "studies.parquet", tables.from_rows(schemas.TRUTH_STUDIES, studies), schemas.TRUTH_STUDIES)
+    tables.write(
+        truth / "studies.parquet", tables.from_rows(truth_tables.TRUTH_STUDIES, studies), truth_tables.TRUTH_STUDIES
+    )
     lesion = {
         "accession_number": "A1", "lesion": 0, "finding": "mass", "subtype": "meningioma", "site": "extra_axial",
         "side": "left", "size_mm": 20.0, "volume_ml": 4.0, "signals": [{"sequence": "T1", "signal": "iso"}],
         "template_voxels": [3, 4], "template_shape": [4, 4, 4],
     }  # fmt: skip
-    tables.write(truth / "lesions.parquet", tables.from_rows(schemas.TRUTH_LESIONS, [lesion]), schemas.TRUTH_LESIONS)
+    tables.write(
+        truth / "lesions.parquet", tables.from_rows(truth_tables.TRUTH_LESIONS, [lesion]), truth_tables.TRUTH_LESIONS
+    )
     labels = [{"accession_number": "A1", "finding": "mass", "label": 1}]
-    tables.write(truth / "labels.parquet", tables.from_rows(schemas.TRUTH_LABELS, labels), schemas.TRUTH_LABELS)
+    tables.write(
+        truth / "labels.parquet", tables.from_rows(truth_tables.TRUTH_LABELS, labels), truth_tables.TRUTH_LABELS
+    )
 
     main(truth, reports, tmp_path / "site.key", tmp_path / "out")
 
-    [study] = tables.read(tmp_path / "out" / "studies.parquet", schemas.LINKED_STUDIES).to_pylist()
+    [study] = tables.read(tmp_path / "out" / "studies.parquet", truth_tables.LINKED_STUDIES).to_pylist()
     assert study == {"study_id": key.study_id("A1"), "set": "test", "is_normal": False, "reader": "r1"}
-    [linked] = tables.read(tmp_path / "out" / "lesions.parquet", schemas.LINKED_LESIONS).to_pylist()
+    [linked] = tables.read(tmp_path / "out" / "lesions.parquet", truth_tables.LINKED_LESIONS).to_pylist()
     assert linked["template_voxels"] == [3, 4]
     found = labels_of(tmp_path / "out")
     assert found[(key.study_id("A1"), "mass")] == (1, "truth")
@@ -87,7 +95,9 @@ def test_truth_is_keyed_by_study_and_outranks_the_report(tmp_path: Path, reports
 
 def test_truth_without_a_key_stops_with_the_remedy(tmp_path: Path, reports: Path) -> None:
     tables.write(
-        tmp_path / "truth" / "labels.parquet", tables.from_rows(schemas.TRUTH_LABELS, []), schemas.TRUTH_LABELS
+        tmp_path / "truth" / "labels.parquet",
+        tables.from_rows(truth_tables.TRUTH_LABELS, []),
+        truth_tables.TRUTH_LABELS,
     )
     with pytest.raises(FileNotFoundError, match="make site-key"):
         main(tmp_path / "truth", reports, tmp_path / "no.key", tmp_path / "out")

@@ -7,7 +7,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from stages.artifacts import schemas, tables
+from stages.artifacts import imaging_tables, tables
 from stages.imaging.shards import VolumeStore
 from stages.prepare_volumes import main
 
@@ -40,7 +40,7 @@ def converted(tmp_path: Path) -> Path:
                 "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
             }  # fmt: skip
         )
-    tables.write(folder / "series.parquet", tables.from_rows(schemas.SERIES, rows), schemas.SERIES)
+    tables.write(folder / "series.parquet", tables.from_rows(imaging_tables.SERIES, rows), imaging_tables.SERIES)
     return folder
 
 
@@ -70,7 +70,7 @@ def test_the_stage_repeats_itself_to_the_byte(tmp_path: Path, converted: Path) -
 
 
 def test_a_cohort_without_images_gives_empty_outputs(tmp_path: Path) -> None:
-    tables.write(tmp_path / "series.parquet", tables.from_rows(schemas.SERIES, []), schemas.SERIES)
+    tables.write(tmp_path / "series.parquet", tables.from_rows(imaging_tables.SERIES, []), imaging_tables.SERIES)
     main(tmp_path, tmp_path / "volumes", tmp_path / "work")
     assert len(VolumeStore(tmp_path / "volumes").table) == 0
     assert (tmp_path / "volumes" / "shards").is_dir()

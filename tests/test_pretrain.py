@@ -14,7 +14,7 @@ import torch
 from pretraining_cohort import NORMAL, NUM_STUDIES, SEQUENCES, write_cohort, write_params
 
 from stages import embed_studies, pretrain
-from stages.artifacts import schemas, tables, tensors
+from stages.artifacts import cohort_tables, tables, tensors
 from stages.params import load
 from stages.pretraining.export import load_encoders
 from stages.pretraining.settings import ObjectiveEntry, PretrainParams
@@ -53,7 +53,7 @@ def embed(cohort, folder, name="clip"):
         index=folder / "e.parquet",
         params=folder / "params.yaml",
     )
-    index = tables.read(folder / "e.parquet", schemas.EMBEDDING_INDEX)
+    index = tables.read(folder / "e.parquet", cohort_tables.EMBEDDING_INDEX)
     return tensors.read(folder / "e.safetensors"), index.to_pylist()
 
 
@@ -226,9 +226,9 @@ def test_what_an_objective_needs_is_checked_before_training(cohort, tmp_path):
 def test_a_cohort_without_training_pairs_is_refused(tmp_path):
     cohort = write_cohort(tmp_path / "c")
     path = cohort.inputs["splits"]
-    table = tables.read(path, schemas.SPLIT_TABLE).to_pylist()
-    only_test = tables.from_rows(schemas.SPLIT_TABLE, [row | {"split": "test"} for row in table])
-    tables.write(path, only_test, schemas.SPLIT_TABLE)
+    table = tables.read(path, cohort_tables.SPLIT_TABLE).to_pylist()
+    only_test = tables.from_rows(cohort_tables.SPLIT_TABLE, [row | {"split": "test"} for row in table])
+    tables.write(path, only_test, cohort_tables.SPLIT_TABLE)
     write_params(tmp_path)
     with pytest.raises(ValueError, match="no training study with a text has any of"):
         pretrain.main(**cohort.options("clip", tmp_path))

@@ -55,7 +55,10 @@ def repository(tmp_path_factory):
     folder = tmp_path_factory.mktemp("repro") / "repository"
     files = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT, capture_output=True, text=True, check=True,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
     ).stdout.splitlines()
     for name in files:
         is_result = name.startswith("results/") or name.endswith("dvc.lock")

@@ -15,7 +15,7 @@ from ruamel.yaml import YAML
 from stages import simulate_cohort
 from stages.artifacts import tables
 from stages.artifacts.identity import SiteKey
-from stages.artifacts.schemas import TRUTH_LABELS, TRUTH_LESIONS, TRUTH_STUDIES
+from stages.artifacts.truth_tables import TRUTH_LABELS, TRUTH_LESIONS, TRUTH_STUDIES
 from stages.params import DEFAULT_PATH, load
 from stages.simulation.anatomy import load_template
 from stages.simulation.archive import study_archive

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from stages.artifacts import schemas, tables
+from stages.artifacts import cohort_tables, imaging_tables, report_tables, tables, truth_tables
 from stages.artifacts.tables import Contract
 from stages.split_cohort import main
 
@@ -74,23 +74,23 @@ def cohort(tmp_path: Path) -> Path:
         for number in range(len(paired))
     ]  # fmt: skip
     labels = [{"study_id": "s0", "finding": "mass", "label": 1, "source": "mined"}]
-    write(tmp_path / "series.parquet", series, schemas.SERIES)
-    write(tmp_path / "ledger.parquet", ledger, schemas.LEDGER)
-    write(tmp_path / "volumes.parquet", volumes, schemas.VOLUMES)
-    write(tmp_path / "reports.parquet", reports, schemas.REPORTS)
-    write(tmp_path / "texts.parquet", texts, schemas.TEXTS)
+    write(tmp_path / "series.parquet", series, imaging_tables.SERIES)
+    write(tmp_path / "ledger.parquet", ledger, imaging_tables.LEDGER)
+    write(tmp_path / "volumes.parquet", volumes, imaging_tables.VOLUMES)
+    write(tmp_path / "reports.parquet", reports, report_tables.REPORTS)
+    write(tmp_path / "texts.parquet", texts, report_tables.TEXTS)
     pairs = [{"study_id": study, "text_id": number} for number, study in enumerate(paired)]
-    write(tmp_path / "pairs.parquet", pairs, schemas.PAIRS)
-    write(tmp_path / "studies.parquet", [], schemas.LINKED_STUDIES)
-    write(tmp_path / "labels.parquet", labels, schemas.LABELS)
+    write(tmp_path / "pairs.parquet", pairs, report_tables.PAIRS)
+    write(tmp_path / "studies.parquet", [], truth_tables.LINKED_STUDIES)
+    write(tmp_path / "labels.parquet", labels, truth_tables.LABELS)
     return tmp_path
 
 
 def run(folder: Path, out: str = "splits") -> tuple[dict[str, str], dict[tuple[str, str], int], dict]:
     paths = [folder / f"{out}.parquet", folder / f"{out}_flow.parquet", folder / f"{out}.json"]
     main(folder, folder, folder, folder, folder, *paths)
-    splits = {row["study_id"]: row["split"] for row in tables.read(paths[0], schemas.SPLIT_TABLE).to_pylist()}
-    flow = {(row["level"], row["group"]): row["count"] for row in tables.read(paths[1], schemas.FLOW).to_pylist()}
+    splits = {row["study_id"]: row["split"] for row in tables.read(paths[0], cohort_tables.SPLIT_TABLE).to_pylist()}
+    flow = {(row["level"], row["group"]): row["count"] for row in tables.read(paths[1], cohort_tables.FLOW).to_pylist()}
     return splits, flow, json.loads(paths[2].read_text())
 
 
@@ -142,7 +142,7 @@ def test_the_stage_repeats_itself_to_the_byte(cohort: Path) -> None:
 def test_declared_sets_reach_the_splits(cohort: Path) -> None:
     declared = {"s0": "test", "s1": "test", "s2": "shifted", "s3": "development", "s4": "development"}
     rows = [{"study_id": study, "set": name, "is_normal": True} for study, name in declared.items()]
-    write(cohort / "studies.parquet", rows, schemas.LINKED_STUDIES)
+    write(cohort / "studies.parquet", rows, truth_tables.LINKED_STUDIES)
     splits, _, _ = run(cohort)
     assert (splits["s0"], splits["s1"], splits["s2"]) == ("test", "test", "test_shifted")
     assert {splits["s3"], splits["s4"]} == {"train", "validation"}
@@ -151,7 +151,7 @@ def test_declared_sets_reach_the_splits(cohort: Path) -> None:
 def test_pairs_of_one_sequence_need_that_sequence(cohort: Path) -> None:
     pairs = [("s0", "T1"), ("s0", "FLAIR"), ("s3", "T1C"), ("s2", "FLAIR"), ("s4", "T2")]
     rows = [{"study_id": s, "sequence": q, "text_id": number} for number, (s, q) in enumerate(pairs)]
-    write(cohort / "pairs.parquet", rows, schemas.PAIRS)
+    write(cohort / "pairs.parquet", rows, report_tables.PAIRS)
     splits, flow, _ = run(cohort)
     assert list(splits) == ["s0", "s2", "s4"]
     assert flow[("pairs", "sequence_not_acquired")] == 1
@@ -159,6 +159,6 @@ def test_pairs_of_one_sequence_need_that_sequence(cohort: Path) -> None:
 
 
 def test_nothing_to_split_stops_with_what_is_missing(cohort: Path) -> None:
-    write(cohort / "pairs.parquet", [], schemas.PAIRS)
+    write(cohort / "pairs.parquet", [], report_tables.PAIRS)
     with pytest.raises(ValueError, match=r"no_text 7.*compare the accession numbers"):
         run(cohort)

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 from pydantic import Field
 
-from stages.artifacts import schemas
+from stages.artifacts import evaluation_tables
 from stages.evaluation import probes
 from stages.evaluation.cases import Codes, table
 from stages.evaluation.embeddings import Embeddings, Images, normalise
@@ -155,7 +155,7 @@ def to_cases(scorings: Iterable[Scoring], cohort: Cohort, params: Classification
     Validation cases are there for the threshold of the balanced accuracy.
     """
     tables_of = [_scoring_cases(scoring, cohort, [VALIDATION, *params.splits], name) for scoring in scorings]
-    return pa.concat_tables([schemas.CLASSIFICATION_CASES.schema.empty_table(), *tables_of])
+    return pa.concat_tables([evaluation_tables.CLASSIFICATION_CASES.schema.empty_table(), *tables_of])
 
 
 def _zero_shot(
@@ -196,4 +196,4 @@ def _scoring_cases(scoring: Scoring, cohort: Cohort, splits: list[str], name: st
         "score": scores_NC[study, position].astype(np.float32),
         "label": labels_NC[study, position].astype(np.int8),
     }
-    return table(schemas.CLASSIFICATION_CASES, len(study), columns)
+    return table(evaluation_tables.CLASSIFICATION_CASES, len(study), columns)

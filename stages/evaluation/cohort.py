@@ -9,7 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from stages.artifacts import schemas, tables
+from stages.artifacts import imaging_tables, report_tables, tables, truth_tables
 
 
 @dataclass(frozen=True)
@@ -30,14 +30,14 @@ class Cohort:
     def load(cls, converted: Path, volumes: Path, reports: Path, texts: Path, truth: Path) -> Cohort:
         """Read the tables from the folders of the stages that wrote them."""
         return cls(
-            ledger=tables.read(converted / "ledger.parquet", schemas.LEDGER),
-            series=tables.read(converted / "series.parquet", schemas.SERIES),
-            volumes=tables.read(volumes / "volumes.parquet", schemas.VOLUMES),
-            reports=tables.read(reports / "reports.parquet", schemas.REPORTS),
-            texts=tables.read(texts / "texts.parquet", schemas.TEXTS),
-            pairs=tables.read(texts / "pairs.parquet", schemas.PAIRS),
-            studies=tables.read(truth / "studies.parquet", schemas.LINKED_STUDIES),
-            labels=tables.read(truth / "labels.parquet", schemas.LABELS),
+            ledger=tables.read(converted / "ledger.parquet", imaging_tables.LEDGER),
+            series=tables.read(converted / "series.parquet", imaging_tables.SERIES),
+            volumes=tables.read(volumes / "volumes.parquet", imaging_tables.VOLUMES),
+            reports=tables.read(reports / "reports.parquet", report_tables.REPORTS),
+            texts=tables.read(texts / "texts.parquet", report_tables.TEXTS),
+            pairs=tables.read(texts / "pairs.parquet", report_tables.PAIRS),
+            studies=tables.read(truth / "studies.parquet", truth_tables.LINKED_STUDIES),
+            labels=tables.read(truth / "labels.parquet", truth_tables.LABELS),
         )
 
     def patient_of(self) -> dict[str, str]:

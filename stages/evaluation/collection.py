@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pyarrow as pa
 
-from stages.artifacts import schemas, tables
+from stages.artifacts import evaluation_tables, tables
 from stages.artifacts.tables import Contract
 from stages.evaluation.bootstrap import Resampling
 from stages.evaluation.cases import CHANCE, METADATA
@@ -46,10 +46,11 @@ def collect(
             "name one of params.yaml's objectives"
         )
     retrieval = {
-        name: _read(folder / RETRIEVAL / f"{name}.parquet", schemas.RETRIEVAL_CASES) for name in (CHANCE, *objectives)
+        name: _read(folder / RETRIEVAL / f"{name}.parquet", evaluation_tables.RETRIEVAL_CASES)
+        for name in (CHANCE, *objectives)
     }
     classification = {
-        name: _read(folder / CLASSIFICATION / f"{name}.parquet", schemas.CLASSIFICATION_CASES)
+        name: _read(folder / CLASSIFICATION / f"{name}.parquet", evaluation_tables.CLASSIFICATION_CASES)
         for name in (CHANCE, METADATA, *objectives)
     }
     resamplings = _draw_resamplings([*classification.values(), *retrieval.values()], params)

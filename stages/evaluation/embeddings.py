@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from stages.artifacts import schemas, tables, tensors
+from stages.artifacts import cohort_tables, tables, tensors
 
 FloatArray = np.ndarray
 
@@ -68,7 +68,7 @@ class Embeddings:
         Raises:
             ValueError: if an array has another number of rows than the index, or names no seed.
         """
-        index = tables.read(index_path, schemas.EMBEDDING_INDEX)
+        index = tables.read(index_path, cohort_tables.EMBEDDING_INDEX)
         wanted = [name for name in tensors.names(path) if name.split("/")[-1] in KINDS]
         arrays = tensors.read(path, wanted)
         images, text_rows, prompt_rows = _read_index(index)
@@ -88,7 +88,7 @@ class Embeddings:
     @classmethod
     def uninformed(cls, index_path: Path) -> Embeddings:
         """Give every row of an index the same embedding, so that every ranking is a tie: chance."""
-        images, text_rows, prompt_rows = _read_index(tables.read(index_path, schemas.EMBEDDING_INDEX))
+        images, text_rows, prompt_rows = _read_index(tables.read(index_path, cohort_tables.EMBEDDING_INDEX))
         sizes = {"image": len(images), "text": len(text_rows), "prompt": len(prompt_rows)}
         arrays = {f"0/{kind}": np.zeros((size, 1), np.float32) for kind, size in sizes.items()}
         return cls(images, text_rows, prompt_rows, [0], arrays, [])

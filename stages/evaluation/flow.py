@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from stages.artifacts import schemas, tables
+from stages.artifacts import cohort_tables, tables
 from stages.evaluation.cohort import Cohort, rows_of
 
 USED = "used"
@@ -73,7 +73,7 @@ def flow_table(counts: Mapping[str, Mapping[str, int]]) -> pa.Table:
         for level in LEVELS
         for group in sorted(counts[level], key=lambda group: (group != USED, _split_rank(group), group))
     ]
-    return tables.from_rows(schemas.FLOW, rows)
+    return tables.from_rows(cohort_tables.FLOW, rows)
 
 
 def _pair_loss(selected: set[str] | None, sequence: str | None, withheld: Set[str]) -> str | None:
@@ -131,4 +131,4 @@ def _study_fate(has_images: bool, statuses: list[str], losses: list[str | None])
 
 
 def _split_rank(group: str) -> int:
-    return schemas.SPLITS.index(group) if group in schemas.SPLITS else -1
+    return cohort_tables.SPLITS.index(group) if group in cohort_tables.SPLITS else -1

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.compute as pc
 
-from stages.artifacts import schemas, tables
+from stages.artifacts import tables, truth_tables
 
 FloatArray = np.ndarray
 
@@ -23,7 +23,7 @@ class Labels:
     @classmethod
     def load(cls, path: Path) -> Labels:
         """Read the labels of a cohort: its truth, or what its reports say where it has no truth."""
-        table = tables.read(path, schemas.LABELS)
+        table = tables.read(path, truth_tables.LABELS)
         truth = table.filter(pc.equal(table["source"], "truth"))
         rows = (truth if len(truth) else table).to_pydict()
         classes = sorted(set(rows["finding"]))

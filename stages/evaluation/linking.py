@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from stages.artifacts import schemas, tables
+from stages.artifacts import tables, truth_tables
 from stages.artifacts.identity import SiteKey
 from stages.artifacts.tables import Contract
 
 _ACCESSION, _STUDY, _SOURCE = "accession_number", "study_id", "source"
 #: labels from truth, before those mined from reports join them
-LINKED_LABELS = Contract("linked labels", schemas.LABELS.schema.remove(schemas.LABELS.schema.get_field_index(_SOURCE)))
+_LABELS = truth_tables.LABELS.schema
+LINKED_LABELS = Contract("linked labels", _LABELS.remove(_LABELS.get_field_index(_SOURCE)))
 logger = logging.getLogger(__name__)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from stages.artifacts import schemas, tables
+from stages.artifacts import imaging_tables, tables
 
 FloatArray = np.ndarray
 
@@ -25,7 +25,7 @@ def read_features(path: Path, study_ids: list[str]) -> FloatArray:
         Features, shape (studies, features). What a study lacks is the cohort's mean, with a column
         that says so, so that a missing value may itself inform.
     """
-    series = tables.read(path, schemas.SERIES, columns=COLUMNS)
+    series = tables.read(path, imaging_tables.SERIES, columns=COLUMNS)
     number = {study_id: row for row, study_id in enumerate(dict.fromkeys(study_ids))}
     rows = np.array([number.get(study_id, -1) for study_id in series["study_id"].to_pylist()], dtype=int)
     series, rows = series.filter(pa.array(rows >= 0)), rows[rows >= 0]

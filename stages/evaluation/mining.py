@@ -7,7 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from stages.artifacts import schemas, tables
+from stages.artifacts import tables, truth_tables
 
 NORMAL = "normal"
 
@@ -49,7 +49,7 @@ def label_table(truth: Iterable[Mapping[str, Any]], mined: Labels) -> pa.Table:
         if study_id not in known
         for finding, label in labels.items()
     ]
-    return tables.from_rows(schemas.LABELS, rows)
+    return tables.from_rows(truth_tables.LABELS, rows)
 
 
 def _labels_of(statements: Mapping[str, set[str]], codes: list[str]) -> dict[str, int | None]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from scipy import sparse
 
-from stages.artifacts import schemas, tables, tensors
+from stages.artifacts import tables, tensors, truth_tables
 
 CLASSES, GAINS = "classes.parquet", "gains.safetensors"
 
@@ -41,7 +41,7 @@ class Relevance:
     @classmethod
     def load(cls, folder: Path) -> Relevance:
         """Read classes and gains from the folder of ``judge_relevance``."""
-        table = tables.read(folder / CLASSES, schemas.RELEVANCE_CLASSES)
+        table = tables.read(folder / CLASSES, truth_tables.RELEVANCE_CLASSES)
         arrays = tensors.read(folder / GAINS)
         size = len(arrays["indptr"]) - 1
         parts = (arrays["values"].astype(np.float32), arrays["indices"], arrays["indptr"])

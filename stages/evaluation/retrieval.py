@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 from pydantic import Field
 
-from stages.artifacts import schemas
+from stages.artifacts import evaluation_tables
 from stages.evaluation import ranking
 from stages.evaluation.cases import Codes, table
 from stages.evaluation.embeddings import Embeddings
@@ -128,7 +128,7 @@ class RetrievalEvaluation:
             if all(self.embeddings.has(kind) for kind in kinds)
             for block in self._rank(split, direction)
         ]
-        return pa.concat_tables([schemas.RETRIEVAL_CASES.schema.empty_table(), *blocks])
+        return pa.concat_tables([evaluation_tables.RETRIEVAL_CASES.schema.empty_table(), *blocks])
 
     def _rank(self, split: str, direction: str) -> Iterator[pa.Table]:
         query_kind, gallery_kind = DIRECTIONS[direction]
@@ -186,7 +186,7 @@ class RetrievalEvaluation:
             "metric": Codes(list(metrics), metric),
             "value": values[metric, query].astype(np.float32),
         }
-        return table(schemas.RETRIEVAL_CASES, len(query), columns)
+        return table(evaluation_tables.RETRIEVAL_CASES, len(query), columns)
 
 
 def select_items(embeddings: Embeddings, rows: np.ndarray, kind: str) -> Items:

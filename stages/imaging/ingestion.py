@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from stages.artifacts import tables
 from stages.artifacts.identity import SiteKey
-from stages.artifacts.schemas import IDENTIFIERS, LEDGER, SERIES
+from stages.artifacts.imaging_tables import IDENTIFIERS, LEDGER, SERIES
 from stages.imaging import slices, triage
 from stages.imaging.conversion import Converter, Job, Outcome, Source, find_dcm2niix, remove_stale_scratch
 from stages.imaging.dicom import Identity

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from safetensors import safe_open
 
-from stages.artifacts import schemas, tables, tensors
+from stages.artifacts import imaging_tables, tables, tensors
 
 TABLE = "volumes.parquet"
 _FOLDER = "shards"
@@ -36,7 +36,7 @@ class VolumeStore:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.table = tables.read(folder / TABLE, schemas.VOLUMES)
+        self.table = tables.read(folder / TABLE, imaging_tables.VOLUMES)
         columns = (self.table[name].to_pylist() for name in ("series_id", "shard", "key"))
         self._places = {series_id: (shard, key) for series_id, shard, key in zip(*columns, strict=True)}
         self._files: dict[str, Any] = {}

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from stages.artifacts import schemas, tables
+from stages.artifacts import tables, truth_tables
 from stages.pretraining.pairs import ImageTable
 
 
@@ -35,7 +35,7 @@ def load_labels(path: Path, images: ImageTable, training_rows: np.ndarray) -> La
     Raises:
         ValueError: if no finding has both a positive and a negative training image.
     """
-    table = tables.read(path, schemas.LABELS).to_pylist()
+    table = tables.read(path, truth_tables.LABELS).to_pylist()
     classes = list(dict.fromkeys(row["finding"] for row in table))
     column = {finding: index for index, finding in enumerate(classes)}
     rows_of: dict[str, list[int]] = {}

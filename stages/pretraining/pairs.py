@@ -14,7 +14,7 @@ from typing import Literal, TypeVar
 import numpy as np
 import pyarrow as pa
 
-from stages.artifacts import schemas, tables
+from stages.artifacts import cohort_tables, report_tables, tables
 from stages.pretraining.texts import PAIRS_TABLE
 
 Value = TypeVar("Value")
@@ -86,8 +86,8 @@ def load_images(volumes: pa.Table, texts: Path, splits: Path, sequences: list[st
         sequences: sequences that the encoder reads, in its order.
         unit: ``study`` or ``sequence``.
     """
-    split_table = tables.read(splits, schemas.SPLIT_TABLE).to_pylist()
-    pairs = tables.read(texts / PAIRS_TABLE, schemas.PAIRS).to_pylist()
+    split_table = tables.read(splits, cohort_tables.SPLIT_TABLE).to_pylist()
+    pairs = tables.read(texts / PAIRS_TABLE, report_tables.PAIRS).to_pylist()
     number = {name: index for index, name in enumerate(sequences)}
     series: dict[tuple[str, str | None], dict[int, str]] = {}
     for row in volumes.to_pylist():

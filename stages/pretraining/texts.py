@@ -14,7 +14,7 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
-from stages.artifacts import schemas, tables, tensors
+from stages.artifacts import report_tables, tables, tensors
 
 Kind = Literal["text", "sentence", "prompt"]
 
@@ -67,7 +67,7 @@ class Tokenised:
     def load(cls, folder: Path, tokeniser: Any, max_tokens: int) -> Tokenised:
         """Read the texts (in their English rendering) and prompts of a texts folder."""
         english = read_texts(folder)["english_text"].to_pylist()
-        prompts = tables.read(folder / PROMPTS_TABLE, schemas.PROMPTS, ["text"])["text"].to_pylist()
+        prompts = tables.read(folder / PROMPTS_TABLE, report_tables.PROMPTS, ["text"])["text"].to_pylist()
         sentences = [sentence for text in english for sentence in text.split("\n")]
         num_expected = int(tensors.read(folder / EMBEDDINGS, [_OFFSETS])[_OFFSETS][-1])
         if len(sentences) != num_expected:
@@ -125,4 +125,4 @@ class TextTable:
 
 def read_texts(folder: Path) -> pa.Table:
     """Read ``texts.parquet`` of a texts folder."""
-    return tables.read(folder / TEXTS_TABLE, schemas.TEXTS)
+    return tables.read(folder / TEXTS_TABLE, report_tables.TEXTS)

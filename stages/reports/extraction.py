@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from stages.artifacts import tables
 from stages.artifacts.identity import SiteKey
-from stages.artifacts.schemas import FINDINGS, REPORTS
+from stages.artifacts.report_tables import FINDINGS, REPORTS
 from stages.params import Params
 from stages.reports.findings import StatementReader
 from stages.reports.inputs import Columns, RawReport

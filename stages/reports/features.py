@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from stages.artifacts import tables, tensors
-from stages.artifacts.schemas import TEXTS
+from stages.artifacts.report_tables import TEXTS
 from stages.reports.statements import Statement, encode_statements, is_normal, with_normal
 
 # Line of a statement that a text implies without a sentence of its own.

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from stages.artifacts.schemas import SEQUENCES
+from stages.artifacts.imaging_tables import SEQUENCES
 from stages.reports.lexicon import Lexicon
 from stages.reports.scrubbing import MASK
 from stages.reports.sections import BODY, REPORTED

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from evaluated_cohort import FINDINGS, CohortFiles
 
-from stages.artifacts import schemas, tables
+from stages.artifacts import tables, truth_tables
 from stages.evaluation import classification
 from stages.evaluation.classification import ClassificationParams, Cohort
 from stages.evaluation.embeddings import Embeddings, Images, normalise
@@ -74,11 +74,11 @@ def test_a_probe_of_features_that_are_not_there_is_an_error(embeddings, cohort):
 
 
 def test_an_unknown_label_is_no_case_and_trains_nothing(files, embeddings):
-    table = tables.read(files.path("truth/labels.parquet"), schemas.LABELS).to_pylist()
+    table = tables.read(files.path("truth/labels.parquet"), truth_tables.LABELS).to_pylist()
     hidden = {study_id for study_id in embeddings.images.study_ids[::3]}
     rows = [row | {"label": None if row["study_id"] in hidden else row["label"]} for row in table]
     path = files.path("partly/labels.parquet")
-    tables.write(path, tables.from_rows(schemas.LABELS, rows), schemas.LABELS)
+    tables.write(path, tables.from_rows(truth_tables.LABELS, rows), truth_tables.LABELS)
     cohort = Cohort.build(embeddings.images, Labels.load(path))
     cases = classification.to_cases(
         classification.score_probes(np.eye(len(cohort.study_ids)), cohort, PARAMS, seed=0), cohort, PARAMS, name="x"
@@ -91,7 +91,7 @@ def test_truth_comes_before_what_reports_say(tmp_path):
         {"study_id": "a", "finding": "mass", "label": 1, "source": "truth"},
         {"study_id": "a", "finding": "cyst", "label": 1, "source": "mined"},
     ]
-    tables.write(tmp_path / "labels.parquet", tables.from_rows(schemas.LABELS, rows), schemas.LABELS)
+    tables.write(tmp_path / "labels.parquet", tables.from_rows(truth_tables.LABELS, rows), truth_tables.LABELS)
     labels = Labels.load(tmp_path / "labels.parquet")
     assert labels.classes == ["mass"]
     assert labels.of(["a", "b"]).tolist()[0] == [1.0]

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from stages.artifacts import schemas, tables
+from stages.artifacts import report_tables, tables, truth_tables
 from stages.evaluation import gains as gains_module
 from stages.evaluation.contents import Contents, contents_from_statements, contents_from_truth
 from stages.evaluation.gains import best_match_gains
@@ -24,13 +24,15 @@ def lesion(study: str, number: int, subtype: str, voxels: list[int], site: str =
     }  # fmt: skip
 
 
-def truth_tables(lesions_by_study: dict[str, list[dict]]) -> tuple[pa.Table, pa.Table]:
+def linked_truth(lesions_by_study: dict[str, list[dict]]) -> tuple[pa.Table, pa.Table]:
     studies = [
         {"study_id": study, "set": "test", "is_normal": not lesions, "reader": None}
         for study, lesions in lesions_by_study.items()
     ]
     lesions = [lesion for lesions in lesions_by_study.values() for lesion in lesions]
-    return tables.from_rows(schemas.LINKED_STUDIES, studies), tables.from_rows(schemas.LINKED_LESIONS, lesions)
+    return tables.from_rows(truth_tables.LINKED_STUDIES, studies), tables.from_rows(
+        truth_tables.LINKED_LESIONS, lesions
+    )
 
 
 def random_cohort(seed: int, num_studies: int = 40) -> dict[str, list[dict]]:
@@ -74,7 +76,7 @@ def expanded(contents: Contents) -> np.ndarray:
 def test_gain_from_truth_equals_the_slow_loop(monkeypatch: pytest.MonkeyPatch, seed: int, block: int) -> None:
     monkeypatch.setattr(gains_module, "_BLOCK_ENTRIES", block)
     cohort = random_cohort(seed)
-    found = expanded(contents_from_truth(*truth_tables(cohort)))
+    found = expanded(contents_from_truth(*linked_truth(cohort)))
     expected = [[slow_gain(a, b) for b in cohort.values()] for a in cohort.values()]
     np.testing.assert_allclose(found, expected, atol=1e-6)
     np.testing.assert_array_equal(found, found.T)
@@ -87,13 +89,13 @@ def test_gain_of_two_lesions_by_hand() -> None:
         "b": [lesion("b", 0, "acute infarct", [3, 4, 5, 6]), lesion("b", 1, "glioma mass", [9])],
         "c": [lesion("c", 0, "chronic infarct", [1, 2, 3, 4])],
     }
-    found = expanded(contents_from_truth(*truth_tables(cohort)))
+    found = expanded(contents_from_truth(*linked_truth(cohort)))
     assert found[0, 1] == pytest.approx((0.75 + 0.75 / 2) / 2)
     assert found[0, 2] == 0.0
 
 
 def test_normal_studies_share_one_class() -> None:
-    contents = contents_from_truth(*truth_tables({"a": [], "b": [lesion("b", 0, "acute infarct", [1])], "c": []}))
+    contents = contents_from_truth(*linked_truth({"a": [], "b": [lesion("b", 0, "acute infarct", [1])], "c": []}))
     assert contents.classes == [0, 1, 0]
     assert contents.is_abnormal == [False, True, False]
     np.testing.assert_array_equal(expanded(contents), [[1, 0, 1], [0, 1, 0], [1, 0, 1]])
@@ -103,16 +105,16 @@ def test_classes_do_not_depend_on_ids() -> None:
     cohort = random_cohort(5)
     renamed = {f"{index}": rows for index, rows in enumerate(cohort.values())}
     renamed = {study: [row | {"study_id": study} for row in rows] for study, rows in renamed.items()}
-    first, second = (contents_from_truth(*truth_tables(given)) for given in (cohort, renamed))
+    first, second = (contents_from_truth(*linked_truth(given)) for given in (cohort, renamed))
     assert first.classes == second.classes
     assert first.statement_sets == second.statement_sets
 
 
 def test_lesions_on_different_grids_are_refused() -> None:
     rows = [lesion("a", 0, "acute infarct", [1]), lesion("b", 0, "acute infarct", [1]) | {"template_shape": [2, 2, 2]}]
-    studies, _ = truth_tables({"a": rows[:1], "b": rows[1:]})
+    studies, _ = linked_truth({"a": rows[:1], "b": rows[1:]})
     with pytest.raises(ValueError, match="expected one grid"):
-        contents_from_truth(studies, tables.from_rows(schemas.LINKED_LESIONS, rows))
+        contents_from_truth(studies, tables.from_rows(truth_tables.LINKED_LESIONS, rows))
 
 
 INFARCT = ("infarct", "insula", "left", "present")
@@ -178,7 +180,7 @@ def test_gain_from_statements_equals_the_slow_loop() -> None:
 
 def test_the_reader_gives_what_was_written(tmp_path: Path) -> None:
     cohort = random_cohort(2)
-    contents = contents_from_truth(*truth_tables(cohort))
+    contents = contents_from_truth(*linked_truth(cohort))
     write_gains(tmp_path / GAINS, best_match_gains(contents.kinds, contents.num_classes))
     rows = [
         {"study_id": s, "relevance_class": c, "statement_set": t, "is_abnormal": a, "source": "truth"}
@@ -186,7 +188,9 @@ def test_the_reader_gives_what_was_written(tmp_path: Path) -> None:
             contents.study_ids, contents.classes, contents.statement_sets, contents.is_abnormal, strict=True
         )
     ]
-    tables.write(tmp_path / CLASSES, tables.from_rows(schemas.RELEVANCE_CLASSES, rows), schemas.RELEVANCE_CLASSES)
+    tables.write(
+        tmp_path / CLASSES, tables.from_rows(truth_tables.RELEVANCE_CLASSES, rows), truth_tables.RELEVANCE_CLASSES
+    )
     relevance = Relevance.load(tmp_path)
     queries, gallery = contents.study_ids[5:9], contents.study_ids[::-1]
     expected = [[slow_gain(cohort[a], cohort[b]) for b in gallery] for a in queries]
@@ -201,14 +205,14 @@ def test_the_reader_gives_what_was_written(tmp_path: Path) -> None:
 
 
 def write_inputs(folder: Path, cohort: dict[str, list[dict]]) -> None:
-    studies, lesions = truth_tables(cohort)
-    tables.write(folder / "studies.parquet", studies, schemas.LINKED_STUDIES)
-    tables.write(folder / "lesions.parquet", lesions, schemas.LINKED_LESIONS)
+    studies, lesions = linked_truth(cohort)
+    tables.write(folder / "studies.parquet", studies, truth_tables.LINKED_STUDIES)
+    tables.write(folder / "lesions.parquet", lesions, truth_tables.LINKED_LESIONS)
     reports = [
         {"row": row, "study_id": name, "status": "used", "sections": [], "num_masked": 0}
         for row, name in enumerate(STATEMENTS)
     ]
-    tables.write(folder / "reports.parquet", tables.from_rows(schemas.REPORTS, reports), schemas.REPORTS)
+    tables.write(folder / "reports.parquet", tables.from_rows(report_tables.REPORTS, reports), report_tables.REPORTS)
     findings = [
         {
             "row": row, "study_id": name, "statement": number, "section": "findings", "sentence": 0, "start": 0,
@@ -218,9 +222,11 @@ def write_inputs(folder: Path, cohort: dict[str, list[dict]]) -> None:
         for row, (name, said) in enumerate(STATEMENTS.items())
         for number, statement in enumerate(sorted(said, key=repr))
     ]  # fmt: skip
-    tables.write(folder / "findings.parquet", tables.from_rows(schemas.FINDINGS, findings), schemas.FINDINGS)
+    tables.write(
+        folder / "findings.parquet", tables.from_rows(report_tables.FINDINGS, findings), report_tables.FINDINGS
+    )
     pairs = [{"study_id": name, "text_id": number} for number, name in enumerate(STATEMENTS)]
-    tables.write(folder / "pairs.parquet", tables.from_rows(schemas.PAIRS, pairs), schemas.PAIRS)
+    tables.write(folder / "pairs.parquet", tables.from_rows(report_tables.PAIRS, pairs), report_tables.PAIRS)
 
 
 @pytest.mark.parametrize(("cohort", "source"), [({}, "statements"), (random_cohort(0), "truth")])

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stages.artifacts.schemas import SEQUENCES
+from stages.artifacts.imaging_tables import SEQUENCES
 from stages.imaging.sequences import Acquisition, identify, sequence_by_header, sequence_by_physics
 
 TIMES = st.none() | st.floats(0, 20_000, allow_nan=False)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from pretraining_cohort import NUM_STUDIES, SEQUENCES, write_cohort
 
-from stages.artifacts import schemas, tables
+from stages.artifacts import report_tables, tables
 from stages.imaging.shards import VolumeStore
 from stages.pretraining.pairs import NO_TEXT, batches, load_images
 
@@ -46,7 +46,7 @@ def loaded(request, tmp_path_factory):
 
 def test_images_stand_in_the_order_of_the_reports_those_without_one_last(loaded):
     unit, cohort, _, images = loaded
-    pairs = tables.read(cohort.inputs["texts"] / "pairs.parquet", schemas.PAIRS)["study_id"].to_pylist()
+    pairs = tables.read(cohort.inputs["texts"] / "pairs.parquet", report_tables.PAIRS)["study_id"].to_pylist()
     studies = list(dict.fromkeys(images.study_ids))
     assert studies[:-1] == list(dict.fromkeys(pairs))
     assert len(studies) == NUM_STUDIES

@@ -2,7 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stages.artifacts.schemas import SEQUENCES, SIDES, SIGNALS
+from stages.artifacts.columns import SIDES, SIGNALS
+from stages.artifacts.imaging_tables import SEQUENCES
 from stages.reports.extraction import reader_of
 from stages.reports.lexicon import LANGUAGES, Lexicon
 

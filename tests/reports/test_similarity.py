@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stages.artifacts import tables, tensors
-from stages.artifacts.schemas import TEXTS
+from stages.artifacts.report_tables import TEXTS
 from stages.reports import scoring
 from stages.reports.features import TextFeatures, TextStatements
 from stages.reports.matching import Bags, best_match, mean_match

@@ -1,0 +1,46 @@
+"""Tables of splits, cohort flow and embeddings."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+from stages.artifacts.columns import INT, PATIENT, STUDY, TEXT
+from stages.artifacts.tables import Contract, column
+
+SPLITS = ("train", "validation", "test", "test_shifted", "test_vendor")
+
+EMBEDDING_KINDS = ("image", "text", "prompt")
+
+SPLIT_TABLE = Contract(
+    "splits",
+    pa.schema([STUDY, PATIENT, column("split", TEXT, "the one split of the patient")]),
+    {"split": frozenset(SPLITS)},
+)
+
+FLOW = Contract(
+    "cohort flow",
+    pa.schema(
+        [
+            column("level", TEXT, "files, series, studies, pairs or splits"),
+            column("group", TEXT, "used, or the reason for the loss"),
+            column("count", pa.int64(), "how many"),
+        ]
+    ),
+)
+
+EMBEDDING_INDEX = Contract(
+    "embedding index",
+    pa.schema(
+        [
+            column("kind", TEXT, "image, text or prompt"),
+            column("row", INT, "row in the tensor `<seed>/<kind>`"),
+            column("study_id", TEXT, "study of the image", nullable=True),
+            column("patient_id", TEXT, "patient of the image", nullable=True),
+            column("sequence", TEXT, "sequence of the image or text, for unit sequence", nullable=True),
+            column("split", TEXT, "split of the image", nullable=True),
+            column("text_id", INT, "text of the row, or the text that describes the image", nullable=True),
+            column("prompt_id", INT, "prompt of the row", nullable=True),
+        ]
+    ),
+    {"kind": frozenset(EMBEDDING_KINDS)},
+)

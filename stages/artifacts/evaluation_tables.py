@@ -1,0 +1,45 @@
+"""Tables of evaluations, a row per case."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+from stages.artifacts.columns import FLAG, INT, PATIENT, REAL, STUDY, TEXT
+from stages.artifacts.tables import Contract, column
+
+_CASE_COLUMNS = [
+    column("objective", TEXT, "row of the tables"),
+    column("seed", INT, "seed of the pretraining"),
+    column("split", TEXT, "split that is evaluated"),
+    STUDY,
+    PATIENT,
+]
+
+RETRIEVAL_CASES = Contract(
+    "retrieval cases",
+    pa.schema(
+        [
+            *_CASE_COLUMNS,
+            column("direction", TEXT, "image_to_text, text_to_image or image_to_image"),
+            column("language", TEXT, "language of the study's report", nullable=True),
+            column("is_abnormal", FLAG, "the study has at least one finding"),
+            column("metric", TEXT, "name of the metric"),
+            column("value", REAL, "value for the query"),
+        ]
+    ),
+)
+
+CLASSIFICATION_CASES = Contract(
+    "classification cases",
+    pa.schema(
+        [
+            *_CASE_COLUMNS,
+            column("protocol", TEXT, "zero_shot, linear_probe or supervised"),
+            column("class", TEXT, "finding code"),
+            column("label_fraction", REAL, "share of the training labels used", nullable=True),
+            column("draw", INT, "number of the few-shot draw", nullable=True),
+            column("score", REAL, "higher means present"),
+            column("label", pa.int8(), "1 present, 0 absent"),
+        ]
+    ),
+)
