@@ -102,8 +102,9 @@ class Lexicon:
 
     def vocabulary(self) -> set[str]:
         """Every term of findings, sites and anatomy, in all languages."""
-        owners: list[Mapping[str, Any]] = [item.rules for item in (*self.findings.values(), *self.sites.values())]
-        return {str(term) for owner in [*owners, self.rules] for term in _strings(owner, is_terms=False)}
+        findings = (finding.rules for finding in self.findings.values())
+        sites = (site.rules for site in self.sites.values())
+        return {str(term) for owner in (*findings, *sites, self.rules) for term in _strings(owner, is_terms=False)}
 
     def render(self, statement: Mapping[str, Any]) -> str:
         """Say a statement as an English sentence.

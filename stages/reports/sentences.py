@@ -11,6 +11,7 @@ from functools import cached_property
 import spacy
 from scispacy.abbreviation import AbbreviationDetector
 from spacy.language import Language
+from spacy.tokenizer import Tokenizer
 from spacy.tokens import Doc
 
 from stages.reports.lexicon import Lexicon
@@ -78,8 +79,10 @@ class SentenceReader:
 
     def __init__(self, lexicon: Lexicon, language: str, spacy_model: str) -> None:
         self._nlp = _pipeline(language, spacy_model)
-        for abbreviation in lexicon.languages[language]["abbreviations"]:
-            self._nlp.tokenizer.add_special_case(abbreviation, [{"ORTH": abbreviation}])
+        tokenizer = self._nlp.tokenizer
+        if isinstance(tokenizer, Tokenizer):  # the Chinese one splits characters and knows no exceptions
+            for abbreviation in lexicon.languages[language]["abbreviations"]:
+                tokenizer.add_special_case(abbreviation, [{"ORTH": abbreviation}])
         self._vocabulary = Vocabulary(lexicon, language, self._nlp)
         self._abbreviations = AbbreviationDetector(self._nlp) if language == "en" else None
 
