@@ -30,7 +30,7 @@ code-deps: $(VENV)/.installed  ## rewrite the code dependencies in dvc.yaml from
 	python tests/imports.py
 
 site-key: $(VENV)/.installed  ## make KEY=/safe/place/site.key, once per site
-	python -m stages.artifacts.make_key "$(KEY)"
+	python -m stages.artifacts.make_key "$(KEY)" --link data/site.key
 
 clean:  ## training state and caches of the stages
 	rm -rf work

@@ -18,6 +18,7 @@ from stages.pretraining.embedding import embed_images, embed_texts, index_rows
 from stages.pretraining.export import exported_seeds, load_config, load_encoders
 from stages.pretraining.image_bank import ImageBank
 from stages.pretraining.pairs import load_images
+from stages.pretraining.standardisation import Standardiser
 from stages.pretraining.text_tower import load_text_inputs
 from stages.pretraining.texts import PROMPTS_TABLE, TextTable
 
@@ -58,7 +59,13 @@ def main(
     store = VolumeStore(volumes)
     table = TextTable.load(texts)
     images = load_images(store.table, texts, splits, config.sequences, config.unit)
-    bank = ImageBank(store, images.series, len(config.sequences), max_resident_gib=section.max_resident_gib)
+    bank = ImageBank(
+        store,
+        images.series,
+        len(config.sequences),
+        standardise_by=Standardiser.load(model),
+        max_resident_gib=section.max_resident_gib,
+    )
     inputs = load_text_inputs(config.text, texts)
     num_prompts = len(tables.read(texts / PROMPTS_TABLE, report_tables.PROMPTS, ["prompt_id"]))
     text_ids = np.flatnonzero(~table.is_flipped_T)
@@ -67,8 +74,9 @@ def main(
         towers = load_encoders(model, seed)
         patch_rows = images.rows_in(set(section.patch_splits))
         parts = embed_images(towers, bank, section.batch_size, patch_rows)
-        parts["text"] = embed_texts(towers, inputs, "text", text_ids, section.batch_size)
-        parts["prompt"] = embed_texts(towers, inputs, "prompt", np.arange(num_prompts), section.batch_size)
+        if config.aligns_text:
+            parts["text"] = embed_texts(towers, inputs, "text", text_ids, section.batch_size)
+            parts["prompt"] = embed_texts(towers, inputs, "prompt", np.arange(num_prompts), section.batch_size)
         arrays |= {f"{seed}/{kind}": values for kind, values in parts.items()}
     rows = index_rows(images, text_ids, num_prompts, texts)
     tensors.write(out, arrays, {"classes": config.classes, "patch_splits": section.patch_splits})

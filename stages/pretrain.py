@@ -46,7 +46,7 @@ def main(
         raise ValueError(
             f"objectives.{name}: method {entry.method!r} needs {missing}; set similarity, labels or text_view"
         )
-    towers = describe_towers(shared, entry, corpus)
+    towers = describe_towers(shared, entry, corpus, aligns_text=objective.aligns_text)
     shutil.rmtree(out, ignore_errors=True)
     if entry.is_trained:
         # Fabric and DVCLive take seconds to import; only a training needs them.
@@ -56,6 +56,7 @@ def main(
         report = train_seeds(corpus, Recipe(shared, towers, objective, objective_params, folder, curves), out)
     else:
         report = draw_seeds(towers, shared.seeds, out, curves)
+    corpus.bank.standardiser.save(out)
     if metrics is not None:
         write_metrics(metrics, report)
     logger.info("%s: trained on %d pairs; %s", name, len(corpus.training_rows), json.dumps(report))

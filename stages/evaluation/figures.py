@@ -134,8 +134,9 @@ def _draw_interval(axes: Axes, results: Results, name: str, quantity: Quantity, 
 
 def _draw_chance(axes: Axes, results: Results, quantity: Quantity) -> None:
     estimate = results.estimates.get(CHANCE, {}).get(quantity)
-    if estimate is not None and not np.isnan(estimate.value):
-        axes.axvline(estimate.value, color="#555555", linewidth=0.8, linestyle="--")
+    cell = results.cell(estimate) if estimate else {}
+    if "value" in cell:
+        axes.axvline(cell["value"], color="#555555", linewidth=0.8, linestyle="--")
 
 
 def _has_any(results: Results, name: str, quantities: Sequence[tuple[Quantity, str]]) -> bool:

@@ -14,15 +14,15 @@ from pydantic import Field
 
 from stages.params import Params
 from stages.pretraining.image_bank import ImageBank
+from stages.pretraining.standardisation import STEP
 
 _STREAM = 2
 _NOISE_SEED = 20240307
 _NOISE_SAMPLES = 1 << 22
-_MAX_VALUE = 255.0
 
 
 class AugmentationParams(Params):
-    """How much images vary; intensities are relative to the full range.
+    """How much images vary; intensities are standardised ones.
 
     Attributes:
         flip_probability: of a left-right flip of image and text.
@@ -36,8 +36,8 @@ class AugmentationParams(Params):
     flip_probability: float = Field(default=0.5, ge=0, le=1)
     max_shift_voxels: int = Field(default=1, ge=0)
     max_gain: float = Field(default=0.1, ge=0, lt=1)
-    max_bias: float = Field(default=0.05, ge=0)
-    max_noise: float = Field(default=0.03, ge=0)
+    max_bias: float = Field(default=0.1, ge=0)
+    max_noise: float = Field(default=0.1, ge=0)
     sequence_dropout: float = Field(default=0.15, ge=0, lt=1)
 
 
@@ -105,13 +105,13 @@ class BatchWriter:
         self._noise = np.random.default_rng(_NOISE_SEED).standard_normal(num_values, dtype=np.float32)
 
     def write(self, rows_B: np.ndarray, draws: Draws) -> np.ndarray:
-        """Fill the buffer with the images of a batch, intensities about [0, 1].
+        """Fill the buffer with the images of a batch, in deviations from the usual.
 
         Returns:
             A view of the buffer, valid until the next call. Shape (B, S, X).
         """
         images_BSX = self._buffer_BSX[: len(rows_B)]
-        gain_BS = (draws.gain_BS / _MAX_VALUE).astype(np.float32)
+        gain_BS = (draws.gain_BS * STEP).astype(np.float32)
         trailing = (1,) * len(self._bank.shape)
         for b, row in enumerate(rows_B):
             image_SX = self._bank.image(row)

@@ -51,11 +51,38 @@ class TransformerBlock(nn.Module):
         return tokens_BNW + self.network(self.network_norm(tokens_BNW))
 
 
+class ExtremePool(nn.Module):
+    """The largest and the mean response of any token, normalised: a lesion fills few patches.
+
+    Attributes:
+        feature_dim: width of the pooled feature, twice that of a token.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.feature_dim = 2 * width
+        self.norm = nn.LayerNorm(self.feature_dim)
+
+    def forward(self, tokens_BNW: Tensor) -> Tensor:
+        """Pool tokens into one feature. Shape (B, 2W)."""
+        active_BNW = functional.gelu(tokens_BNW)
+        return self.norm(torch.cat([active_BNW.amax(dim=1), active_BNW.mean(dim=1)], dim=-1))
+
+    def dense(self, tokens_BNW: Tensor) -> Tensor:
+        """What each token alone would be pooled to. Shape (B, N, 2W)."""
+        return self.norm(functional.gelu(tokens_BNW).repeat(1, 1, 2))
+
+
 class AttentionPool(nn.Module):
-    """A few learned queries read all tokens; their answers are joined into one feature."""
+    """A few learned queries read all tokens; their answers are joined into one feature.
+
+    Attributes:
+        feature_dim: width of the pooled feature.
+    """
 
     def __init__(self, width: int, num_queries: int) -> None:
         super().__init__()
+        self.feature_dim = width
         self.queries = nn.Parameter(torch.randn(num_queries, width) * width**-0.5)
         self.norm = nn.LayerNorm(width)
         self.key = nn.Linear(width, width)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from stages.params import Params
-from stages.pretraining.blocks import AttentionPool, TransformerBlock, projection_head
+from stages.pretraining.blocks import AttentionPool, ExtremePool, TransformerBlock, projection_head
 
 Projection = Literal["linear", "mlp"]
 
@@ -24,61 +24,63 @@ class ImageEncoderParams(Params):
     """Size of the image encoder.
 
     Attributes:
-        kind: ``transformer`` (small by default; ViT-B is width 768, depth 12, heads 12,
-            is_merged false), or ``resnet50`` (MONAI blocks).
+        kind: ``patches`` (patch tokens, with or without a transformer; ViT-B is width 768,
+            depth 12, heads 12, pooling attention), or ``resnet50`` (MONAI blocks).
         patch_size: edge of a patch in voxels; patches do not overlap.
-        fine_width: width of patch tokens before merging.
+        stem_width: channels between the two convolutions of a patch.
+        fine_width: width of patch tokens before the trunk.
         is_merged: whether a strided convolution merges patches before the transformer.
-        width: width of the transformer.
-        depth: transformer blocks.
+        width: width of the trunk.
+        depth: transformer blocks; with 0 a patch sees itself only.
+        pooling: ``extremes`` (largest and mean response of any patch) or ``attention``.
         num_heads: attention heads of a block.
         mlp_ratio: width of a block's hidden layer over its own.
         num_queries: queries of the attention pooling.
     """
 
-    kind: Literal["transformer", "resnet50"] = "transformer"
-    patch_size: int = Field(default=4, ge=1)
+    kind: Literal["patches", "resnet50"] = "patches"
+    patch_size: int = Field(default=4, ge=2)
+    stem_width: int = Field(default=16, ge=1)
     fine_width: int = Field(default=64, ge=1)
-    is_merged: bool = True
+    is_merged: bool = False
     width: int = Field(default=128, ge=1)
-    depth: int = Field(default=2, ge=0)
+    depth: int = Field(default=0, ge=0)
+    pooling: Literal["extremes", "attention"] = "extremes"
     num_heads: int = Field(default=4, ge=1)
     mlp_ratio: int = Field(default=4, ge=1)
     num_queries: int = Field(default=4, ge=1)
 
 
 class SequenceStem(nn.Module):
-    """Patches of every sequence, each through its own linear map, averaged over the sequences present.
+    """Patches of all sequences as tokens: two strided convolutions that together do not overlap.
 
-    An absent sequence has no influence at all. Patches do not overlap, so that masking one
-    leaks nothing into its neighbours.
+    Sequences are channels; an absent one has no influence at all. Patches do not overlap, so that
+    masking one leaks nothing into its neighbours. Each place and each sequence present add an
+    embedding before the last nonlinearity.
     """
 
-    def __init__(self, num_sequences: int, patch_size: int, spatial_dims: int, width: int) -> None:
+    def __init__(self, num_sequences: int, grid: tuple[int, ...], params: ImageEncoderParams) -> None:
         super().__init__()
-        self.patch_size = patch_size
-        num_voxels = patch_size**spatial_dims
-        weight = torch.randn(width, num_sequences, *(patch_size,) * spatial_dims) * num_voxels**-0.5
-        self.weight = nn.Parameter(weight)
-        self.sequence_embedding = nn.Parameter(torch.randn(num_sequences, width) * 0.02)
-        self.norm = nn.LayerNorm(width)
+        convolution = nn.Conv3d if len(grid) == 3 else nn.Conv2d
+        first = params.patch_size // 2 if params.patch_size % 2 == 0 else 1
+        second = params.patch_size // first
+        self.first = convolution(num_sequences, params.stem_width, first, first)
+        self.second = convolution(params.stem_width, params.fine_width, second, second)
+        self.position = nn.Parameter(torch.zeros(params.fine_width, *grid))
+        self.sequence_embedding = nn.Parameter(torch.randn(num_sequences, params.fine_width) * 0.02)
 
     def forward(self, volumes_BSX: Tensor, is_present_BS: Tensor) -> Tensor:
         """Return one token for each patch. Shape (B, F, X)."""
-        present_BS = is_present_BS.to(volumes_BSX.dtype)
-        share_BS = present_BS / present_BS.sum(dim=1, keepdim=True).clamp(min=1)
         # filled and not multiplied: an absent slot may hold anything, NaN included.
         absent_BSX = ~is_present_BS.view(*is_present_BS.shape, *(1 for _ in volumes_BSX.shape[2:]))
-        convolve = functional.conv3d if volumes_BSX.ndim == 5 else functional.conv2d
-        tokens_BFX = convolve(volumes_BSX.masked_fill(absent_BSX, 0), self.weight, stride=self.patch_size)
-        grid = tokens_BFX.shape[2:]
-        shift_BF = share_BS @ self.sequence_embedding
-        tokens_BPF = tokens_BFX.flatten(2).transpose(1, 2) * share_BS.amax(dim=1)[:, None, None] + shift_BF[:, None]
-        return functional.gelu(self.norm(tokens_BPF)).transpose(1, 2).unflatten(2, grid)
+        tokens_BFX = self.second(functional.gelu(self.first(volumes_BSX.masked_fill(absent_BSX, 0))))
+        shift_BF = is_present_BS.to(self.sequence_embedding.dtype) @ self.sequence_embedding
+        shift_BFX = shift_BF.view(*shift_BF.shape, *(1 for _ in tokens_BFX.shape[2:]))
+        return functional.gelu(tokens_BFX + self.position + shift_BFX)
 
 
 class Merge(nn.Module):
-    """Merge neighbouring patches (kernel 3, stride 2) and add their positions."""
+    """Widen patch tokens, merging neighbours where asked for (kernel 3, stride 2), and add positions."""
 
     def __init__(self, grid: tuple[int, ...], fine_width: int, width: int, *, is_strided: bool) -> None:
         super().__init__()
@@ -113,26 +115,30 @@ class ImageEncoder(nn.Module):
         super().__init__()
         _check_shape(shape, params)
         self.num_sequences = num_sequences
-        self.feature_dim = params.width
         grid = tuple(size // params.patch_size for size in shape)
-        self.stem = SequenceStem(num_sequences, params.patch_size, len(shape), params.fine_width)
+        self.stem = SequenceStem(num_sequences, grid, params)
         self.merge = Merge(grid, params.fine_width, params.width, is_strided=params.is_merged)
         blocks = (TransformerBlock(params.width, params.num_heads, params.mlp_ratio) for _ in range(params.depth))
         self.trunk = nn.Sequential(*blocks)
-        self.pool = AttentionPool(params.width, params.num_queries)
-        self.projection = projection_head(projection, params.width, embedding_dim)
-        self.fine_projection = nn.Linear(params.fine_width, params.width, bias=False)
+        self.pool: AttentionPool | ExtremePool = (
+            ExtremePool(params.width)
+            if params.pooling == "extremes"
+            else AttentionPool(params.width, params.num_queries)
+        )
+        self.feature_dim = self.pool.feature_dim
+        self.projection = projection_head(projection, self.feature_dim, embedding_dim)
+        self.fine_projection = nn.Linear(params.fine_width, self.feature_dim, bias=False)
         nn.init.zeros_(self.fine_projection.weight)
 
     def features(self, volumes_BSX: Tensor, is_present_BS: Tensor) -> Tensor:
         """Encode images as far as the projection.
 
         Args:
-            volumes_BSX: intensities in [0, 1], sequences in the order of training.
+            volumes_BSX: standardised intensities, sequences in the order of training.
             is_present_BS: which sequences the image has; what stands in absent ones is ignored.
 
         Returns:
-            One feature an image. Shape (B, W).
+            One feature an image. Shape (B, feature_dim).
 
         Raises:
             ValueError: if the shapes do not fit one another or the encoder.

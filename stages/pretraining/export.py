@@ -4,7 +4,8 @@ from pathlib import Path
 from stages.pretraining.export import load_encoders
 
 encoders = load_encoders(Path("data/models/selip"), seed=0)
-embedding = encoders.image(volumes, is_present)  # (B, S, R, A, S) in [0, 1] and (B, S) booleans
+inputs = encoders.standardise(volumes, is_present)  # uint8 (B, S, R, A, S) and (B, S) booleans
+embedding = encoders.image(inputs, torch.from_numpy(is_present))
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from pathlib import Path
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from stages.pretraining.standardisation import Standardiser
 from stages.pretraining.text_tower import load_tokeniser, transformer_folder
 from stages.pretraining.towers import TowerConfig, Towers, build_towers
 
@@ -75,4 +77,5 @@ def load_encoders(folder: Path, seed: int = 0) -> Towers:
         parts["label_head"] = nn.Linear(config.embedding_dim, len(config.classes))
     parts.load_state_dict(load_file(path))
     parts.eval().requires_grad_(False)
-    return replace(towers, label_head=parts["label_head"] if config.classes else None)  # type: ignore[arg-type]
+    head = parts["label_head"] if config.classes else None
+    return replace(towers, label_head=head, standardiser=Standardiser.load(folder))  # type: ignore[arg-type]

@@ -61,7 +61,13 @@ class Inputs:
             )
         return Corpus(
             images,
-            ImageBank(store, images.series, len(shared.sequences), max_resident_gib=shared.max_resident_gib),
+            ImageBank(
+                store,
+                images.series,
+                len(shared.sequences),
+                standardise_by=training,
+                max_resident_gib=shared.max_resident_gib,
+            ),
             table,
             load_text_inputs(shared.text, self.texts),
             entry.text_view,
@@ -77,7 +83,7 @@ class Inputs:
         return Shuffled.among(source, table, training, shuffle_seed)
 
 
-def describe_towers(shared: PretrainParams, entry: ObjectiveEntry, corpus: Corpus) -> TowerConfig:
+def describe_towers(shared: PretrainParams, entry: ObjectiveEntry, corpus: Corpus, *, aligns_text: bool) -> TowerConfig:
     """Say what the towers are, so that they can be built again from the export alone."""
     inputs = corpus.text_inputs
     return TowerConfig(
@@ -90,4 +96,5 @@ def describe_towers(shared: PretrainParams, entry: ObjectiveEntry, corpus: Corpu
         image=shared.image,
         text=shared.text,
         classes=corpus.labels.classes if corpus.labels else [],
+        aligns_text=aligns_text,
     )

@@ -5,6 +5,7 @@ Shape suffixes: N images, C findings.
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,8 @@ import numpy as np
 
 from stages.artifacts import tables, truth_tables
 from stages.pretraining.pairs import ImageTable
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -32,8 +35,8 @@ class Labels:
 def load_labels(path: Path, images: ImageTable, training_rows: np.ndarray) -> Labels:
     """Read the labels of images; findings that do not vary in training are left out.
 
-    Raises:
-        ValueError: if no finding has both a positive and a negative training image.
+    Where none varies, as in a very small cohort, all are kept: the run goes on, and the log says that
+    its supervised reference has nothing to learn from.
     """
     table = tables.read(path, truth_tables.LABELS).to_pylist()
     classes = list(dict.fromkeys(row["finding"] for row in table))
@@ -48,7 +51,8 @@ def load_labels(path: Path, images: ImageTable, training_rows: np.ndarray) -> La
     training = values_NC[training_rows]
     varies_C = (training == 1).any(axis=0) & (training == 0).any(axis=0)
     if not varies_C.any():
-        raise ValueError(f"{path}: no finding is present in one training image and absent in another; nothing to learn")
+        logger.warning("labels: no finding is present in one training image and absent in another; nothing to learn")
+        varies_C[:] = True
     values_NC = values_NC[:, varies_C]
     kept = [finding for finding, varies in zip(classes, varies_C, strict=True) if varies]
     return Labels(kept, np.nan_to_num(values_NC), ~np.isnan(values_NC))

@@ -37,12 +37,12 @@ class ResNetEncoder(nn.Module):
     ) -> None:
         super().__init__()
         self.num_sequences = num_sequences
-        self.feature_dim = params.width
         network = resnet50(spatial_dims=len(shape), n_input_channels=2 * num_sequences, feed_forward=False)
         self.network: Any = with_group_norm(network)
         self.reduce = nn.Linear(_LAST_WIDTH, params.width)
         self.pool = AttentionPool(params.width, params.num_queries)
-        self.projection = projection_head(projection, params.width, embedding_dim)
+        self.feature_dim = self.pool.feature_dim
+        self.projection = projection_head(projection, self.feature_dim, embedding_dim)
 
     def features(self, volumes_BSX: Tensor, is_present_BS: Tensor) -> Tensor:
         """Encode images as far as the projection (see ``ImageEncoder.features``). Shape (B, W)."""

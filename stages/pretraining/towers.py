@@ -8,10 +8,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from stages.params import Params
 from stages.pretraining.encoders import ImageEncoderParams, Projection, build_image_encoder
+from stages.pretraining.standardisation import STEP, Standardiser
 from stages.pretraining.text_tower import TextTower, TextTowerParams, build_text_tower
 
 _IMAGE_STREAM, _TEXT_STREAM, OBJECTIVE_STREAM = 11, 12, 13
@@ -27,6 +28,7 @@ class TowerConfig(Params):
         embedding_dim: width of the shared space.
         frozen_width: width of the precomputed sentence embeddings.
         classes: finding codes of the label head's scores, empty without one.
+        aligns_text: whether the text tower was trained to share the space of the images.
     """
 
     unit: str
@@ -38,16 +40,40 @@ class TowerConfig(Params):
     image: ImageEncoderParams
     text: TextTowerParams
     classes: list[str] = []
+    aligns_text: bool = True
 
 
 @dataclass(frozen=True)
 class Towers:
-    """An image encoder and a text tower into one space, and a head for labels where there is one."""
+    """An image encoder and a text tower into one space, and a head for labels where there is one.
+
+    Attributes:
+        standardiser: what the image encoder's inputs are standardised by, once training images are known.
+    """
 
     config: TowerConfig
     image: nn.Module
     text: TextTower
     label_head: nn.Linear | None = None
+    standardiser: Standardiser | None = None
+
+    def standardise(self, volumes_BSX: np.ndarray, is_present_BS: np.ndarray) -> Tensor:
+        """Make inputs of the image encoder.
+
+        Args:
+            volumes_BSX: uint8 as ``prepare_volumes`` writes them, sequences in the order of ``config``.
+            is_present_BS: which sequences each image has.
+
+        Returns:
+            Deviations from what training images show at the same place. Shape (B, S, X).
+
+        Raises:
+            ValueError: if the towers were not loaded from an export.
+        """
+        if self.standardiser is None:
+            raise ValueError("towers: no standardiser; load exported encoders with load_encoders")
+        steps = [self.standardiser.apply(*image) for image in zip(volumes_BSX, is_present_BS, strict=True)]
+        return torch.from_numpy(np.stack(steps)).float() * STEP
 
 
 def build_towers(config: TowerConfig, seed: int) -> Towers:

@@ -22,6 +22,7 @@ _ASSERTION = {
 _SAID = ("finding", "change", "lesions", "signal", "pair")
 _PLACES = ("site", "side", "sequence", "subject")
 _LONGEST_LIST_GAP = 6
+_LONGEST_PAIR_GAP = 3
 
 
 class Assertions:
@@ -32,6 +33,8 @@ class Assertions:
         self._fresh_characters = frozenset(word for word in self._fresh if len(word) == 1 and not word.isascii())
         self._joins = frozenset(map(str, language["coordinations"]))
         self._alternatives = frozenset(map(str, language["alternatives"]))
+        self._distributives = frozenset(map(str, language["distributives"]))
+        self._likely = frozenset(map(str, language["likely"]))
         self._definites = frozenset(map(str, language["definites"]))
         self._prepositions = frozenset(map(str, language["prepositions"]))
 
@@ -41,10 +44,19 @@ class Assertions:
             return mention.assertion
         if self._is_only_mentioned(sentence, mention):
             return MENTIONED
+        cue = self._cue(sentence, mention)
+        return "present" if cue is None else _ASSERTION[cue.kind]
+
+    def is_doubted(self, sentence: Sentence, mention: Mention) -> bool:
+        """Whether a phrase is uncertain and not even called likely."""
+        cue = self._cue(sentence, mention)
+        if cue is None or _ASSERTION[cue.kind] != "uncertain":
+            return False
+        return self._likely.isdisjoint(sentence.words[cue.start : cue.end])
+
+    def _cue(self, sentence: Sentence, mention: Mention) -> Mention | None:
         cue = self._cue_after(sentence, mention) or self._cue_before(sentence, mention)
-        if cue is None or self._is_reference(sentence, mention, cue):
-            return "present"
-        return _ASSERTION[cue.kind]
+        return None if cue is None or self._is_reference(sentence, mention, cue) else cue
 
     def _is_only_mentioned(self, sentence: Sentence, mention: Mention) -> bool:
         for cue in sentence.of("history_before"):
@@ -66,12 +78,23 @@ class Assertions:
         return max(denials or reaching, key=lambda cue: cue.end, default=None)
 
     def _cue_after(self, sentence: Sentence, mention: Mention) -> Mention | None:
+        mention = self._last_alike(sentence, mention)
         cues = [cue for cue in sentence.of("negation_after", "uncertainty_after") if cue.start >= mention.end]
         for cue in sorted(cues, key=lambda cue: cue.start):
             if self._points_forward(sentence, cue):
                 return None
             return cue if self._is_listed_up_to(sentence, mention, cue) else None
         return None
+
+    def _last_alike(self, sentence: Sentence, mention: Mention) -> Mention:
+        """The last of several words for one finding in a row: "encephalomalacia with gliosis"."""
+        for other in sorted(sentence.of(mention.kind), key=lambda m: m.start):
+            gap = sentence.words[mention.end : other.start]
+            if other.start < mention.end or len(gap) > _LONGEST_PAIR_GAP or "," in gap:
+                continue
+            if other.values == mention.values and not sentence.has_cue(mention.end, other.start):
+                mention = other
+        return mention
 
     def _points_forward(self, sentence: Sentence, cue: Mention) -> bool:
         """Whether a cue that works both ways ("possible") belongs to what follows it."""
@@ -84,7 +107,10 @@ class Assertions:
         if self._terminates(sentence, mention.end, cue.start):
             return False
         position = mention.end
-        has_alternative = bool(self._alternatives.intersection(sentence.words[mention.end : cue.start]))
+        has_alternative = bool(
+            self._alternatives.intersection(sentence.words[mention.end : cue.start])
+            or self._distributives.intersection(sentence.words[cue.start : cue.end])
+        )
         others = [m for m in sentence.of(*_SAID) if mention.end <= m.start and m.end <= cue.start]
         for other in sorted(others, key=lambda m: m.start):
             gap = sentence.words[position : other.start]
@@ -93,13 +119,23 @@ class Assertions:
             if "," in gap and not has_alternative:
                 return False
             position = other.end
-        return "," not in sentence.words[position : cue.start] and not any(
+        is_near = "," not in sentence.words[position : cue.start] or self._is_apposed(sentence, position, cue.start)
+        return is_near and not any(
             position <= m.start < cue.start for m in sentence.of("negation_before", "uncertainty_before")
         )
 
+    def _is_apposed(self, sentence: Sentence, start: int, end: int) -> bool:
+        """Whether nothing but a place stands between commas: "haemorrhage, left frontal lobe, ..."."""
+        places = [m for m in sentence.of("site", "side") if start <= m.start and m.end <= end]
+        inside = {index for m in places for index in range(m.start, m.end)}
+        rest = {sentence.words[index] for index in range(start, end) if index not in inside}
+        return bool(places) and rest <= {","} | self._definites | self._prepositions
+
     def _has_break(self, sentence: Sentence, cue: Mention, mention: Mention) -> bool:
         """Whether the scope of a cue ends before a phrase."""
-        if self._terminates(sentence, cue.end, mention.start):
+        # "possibly representing": what follows a cue at once is part of it
+        opening = {m.end for m in sentence.of("terminators") if m.start == cue.end}
+        if self._terminates(sentence, max(opening, default=cue.end), mention.start):
             return True
         words = sentence.words
         is_negation = cue.kind != "uncertainty_before"

@@ -50,6 +50,7 @@ class StatementReader:
         self._findings = lexicon.findings
         self._default = lexicon.rules["descriptions"]["default"]
         self._normal = lexicon.rules["descriptions"]["normal"]
+        self._spots = lexicon.rules["descriptions"]["spots"]
         self._multiple = tuple(map(str, words["multiple"]))
         self._anaphors = tuple(map(str, words["anaphors"]))
         self._is_spaced = language == "en"
@@ -108,6 +109,8 @@ class StatementReader:
             if 0 <= mention.start - other.end <= 1:
                 return True
             gap = sentence.words[mention.end : other.start]
+            if any(mention.end <= m.start < other.start for m in sentence.of("finding", "change")):
+                continue
             if other.start >= mention.end and len(gap) <= _MAX_SUBJECT_GAP and {"of", "in", "within"} & set(gap):
                 return not any(site.end <= other.start and site.start >= mention.end for site in sentence.of("site"))
         return False
@@ -116,10 +119,11 @@ class StatementReader:
         rules = self._rules(mention.value)
         if rules.get("is_unsited"):
             return [Place()]
-        has_host = any(
-            m.end <= mention.start and self._rules(m.value).get("is_diagnosis") for m in sentence.of("finding")
-        )
-        is_near = rules.get("is_diffuse") or rules.get("is_site_fixed") or (rules.get("is_dependent") and has_host)
+        earlier = [m for m in sentence.of("finding") if m.end <= mention.start]
+        has_host = any(self._rules(m.value).get("is_diagnosis") for m in earlier)
+        is_extension = mention.site and any(m.value == mention.value for m in earlier)
+        is_hosted = has_host and (rules.get("is_dependent") or rules.get("is_widespread"))
+        is_near = rules.get("is_diffuse") or rules.get("is_site_fixed") or is_hosted or is_extension
         reach = "phrase" if is_near else "clause" if assertion == "absent" else "sentence"
         places = self._places.of(sentence, mention, groups, reach=reach)
         if rules.get("is_site_fixed"):
@@ -212,11 +216,16 @@ class StatementReader:
         self, sentence: Sentence, groups: list[Group], signals: list[Signal], *, is_spots: bool
     ) -> Iterator[Statement]:
         """Lesions and signal changes without a name."""
+        is_doubted = any(
+            m.value == self._spots and self._assertions.is_doubted(sentence, m) for m in sentence.of("finding")
+        )
         anchors = [*sentence.of("lesions"), *(signal.mention for signal in signals if signal.signal != "iso")]
         for anchor in sorted(set(anchors), key=lambda mention: mention.start):
             assertion = self._assertions.of(sentence, anchor)
-            if assertion == MENTIONED or self._is_elsewhere(sentence, anchor):
+            if assertion == MENTIONED or self._is_elsewhere(sentence, anchor) or _is_of_finding(sentence, anchor):
                 continue
+            if assertion == "present" and is_doubted:
+                assertion = "uncertain"
             reach = "clause" if assertion == "absent" else "sentence"
             for place in self._places.of(sentence, anchor, groups, reach=reach):
                 yield Statement(
@@ -247,6 +256,13 @@ def _is_next(sentence: Sentence, before: tuple[int, int], size: Size, after: tup
     """Whether a size belongs to the statement after it ("6 mm shift") rather than the one before."""
     gap = plain(sentence.text[size.end - sentence.start : after[0] - sentence.start])
     return "," not in gap and after[0] - size.end <= size.start - before[1]
+
+
+def _is_of_finding(sentence: Sentence, lesion: Mention) -> bool:
+    """Whether a noun only measures out a finding: "focus of enhancement"."""
+    if sentence.words[lesion.end : lesion.end + 1] != ("of",):
+        return False
+    return any(lesion.end < m.start <= lesion.end + _MAX_SUBJECT_GAP for m in sentence.of("finding"))
 
 
 def _anchor(rule: Any, signals: list[Signal]) -> Mention | None:

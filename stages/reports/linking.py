@@ -79,7 +79,12 @@ class ReportLinker:
     def _recent(self, section: str, sentence: int) -> list[Place]:
         near = [self.located[i] for i in self._last]
         near = [one for one in near if one.section == section and sentence - one.sentence <= _MAX_CARRY]
-        return list(dict.fromkeys(one.statement.place for one in near))
+        return self._without_fluid(list(dict.fromkeys(one.statement.place for one in near)))
+
+    def _without_fluid(self, places: list[Place]) -> list[Place]:
+        """Places in tissue if there are any, for what belongs to tissue rather than a ventricle."""
+        tissue = [p for p in places if p.site and not self.lexicon.sites[p.site].rules.get("tissue_site")]
+        return tissue or places
 
     def _place(
         self, statement: Statement, sentence: list[Statement], recent: list[Place], is_anaphoric: bool
@@ -92,7 +97,8 @@ class ReportLinker:
             inherited = self._inherited(statement, sentence, recent) or (recent if is_anaphoric else [])
             inherited = [one for one in inherited if place.side in (None, one.side)]
             return [replace(statement, place=one) for one in inherited] or [statement]
-        sides = {one.side for one in recent}
+        beside = [s.place for s in sentence if s.is_positive and s.place.side and s.span < statement.span]
+        sides = {one.side for one in beside or recent}
         is_open = place.site is not None and place.side is None and statement.is_positive
         if not is_open or len(sides) != 1 or not (is_anaphoric or rules.get("is_dependent")):
             return [statement]
@@ -105,10 +111,16 @@ class ReportLinker:
         if rules.get("is_diffuse"):
             return []
         beside = [s for s in sentence if s.is_positive and s.place.site and not self._rules(s).get("is_site_fixed")]
+        if rules.get("is_widespread"):
+            beside = [s for s in beside if s.is_description or self._rules(s).get("is_dependent")]
+        before = [s for s in beside if s.span < statement.span]
+        if rules.get("is_diagnosis") and not rules.get("is_dependent") and not before:
+            beside = [s for s in beside if not self._rules(s).get("is_dependent")]
         if beside and not statement.is_description:
-            before = [s.span for s in beside if s.span < statement.span]
-            host = max(before) if before else min(s.span for s in beside)
-            return list(dict.fromkeys(s.place for s in beside if s.span == host))
+            solid = self._without_fluid([s.place for s in before or beside])
+            hosts = [s for s in before or beside if s.place in solid]
+            host = max(s.span for s in hosts) if before else min(s.span for s in hosts)
+            return list(dict.fromkeys(s.place for s in hosts if s.span == host))
         earlier = [one.statement for one in self.located if one.statement.is_positive and one.statement.place.site]
         own = [s.place for s in earlier if s.finding == statement.finding]
         if own:

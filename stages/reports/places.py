@@ -83,6 +83,9 @@ class Places:
             if groups and _is_side_of(groups[-1], group, sentence):
                 side = group.places[0].side
                 groups[-1] = replace(groups[-1], places=tuple(replace(p, side=side) for p in groups[-1].places))
+            elif groups and self._is_named_twice(sentence, groups[-1], group):
+                places = tuple(_combine(groups[-1], group, self._merge))
+                groups[-1:] = [replace(groups[-1], places=places), replace(group, places=places)]
             else:
                 groups.append(group)
         return groups
@@ -101,7 +104,7 @@ class Places:
         after = [group for group in inside if group.start >= mention.end]
         own = next((g for g in reversed(before) if self._is_attribute(sentence, g, mention)), None)
         complements = [g for g in after if self._is_complement(sentence, mention, g, bool(before))]
-        following = next((g for g in complements if g.places[0].site), complements[0] if complements else None)
+        following = self._complement(sentence, complements)
         if following and (own or reach == "phrase") and self._is_shared(sentence, mention, following):
             following = None
         if own is not None:
@@ -110,6 +113,27 @@ class Places:
         topic = before[-1] if before and self._reaches(sentence, before[-1], mention, reach) else None
         chosen = (following or topic) if self._is_head_last else (topic or following)
         return list(chosen.places) if chosen else []
+
+    def _complement(self, sentence: Sentence, complements: list[Group]) -> Group | None:
+        """The place after a finding; of a side and a site that follow one another, both."""
+        first = next(iter(complements), None)
+        if first is None or first.places[0].site:
+            return first
+        sited = next((group for group in complements if group.places[0].site), None)
+        if sited is None or any(first.end <= m.start < sited.start for m in sentence.of("finding")):
+            return first
+        places = tuple(_combine(sited, first, self._merge))
+        return replace(sited, places=places) if all(p.side is None for p in sited.places) else sited
+
+    def _is_named_twice(self, sentence: Sentence, one: Group, other: Group) -> bool:
+        """Whether two groups place one lesion: "a juxtacortical lesion in the left parietal lobe"."""
+        if not any(p.side is None or p.site is None for p in one.places) or one.is_beside or other.is_beside:
+            return False
+        for lesion in sentence.of("lesions"):
+            gap = sentence.words[lesion.end : other.start]
+            if lesion.start == one.end and len(gap) in (1, 2) and self._prepositions.intersection(gap):
+                return True
+        return False
 
     def _is_attribute(self, sentence: Sentence, group: Group, mention: Mention) -> bool:
         gap = sentence.words[group.end : mention.start]
@@ -122,7 +146,7 @@ class Places:
 
     def _is_complement(self, sentence: Sentence, mention: Mention, group: Group, has_topic: bool) -> bool:
         gap = sentence.words[mention.end : group.start]
-        is_apposed = gap == (",",) and not has_topic
+        is_apposed = gap in ((), (",",)) and not has_topic
         if not (is_apposed or self._prepositions.intersection((*gap, sentence.words[group.start]))):
             return False
         if any(mention.end <= stop.start < group.start for stop in sentence.of("terminators")):

@@ -94,8 +94,7 @@ def _patterns(headers: tuple[str, ...], dropped: tuple[str, ...]) -> tuple[re.Pa
     A header stands at the start of a line or sentence and ends in a colon, or stands in brackets, or
     is alone on its line (then in capitals or in Chinese).
     """
-    name = "|".join(re.sub(r"\ ", r"[ \t]+", re.escape(term)) for term in sorted(headers, key=len, reverse=True))
-    person = "|".join(re.sub(r"\ ", r"[ \t]+", re.escape(term)) for term in sorted(dropped, key=len, reverse=True))
+    name, person = _any_of(headers), _any_of(dropped)
     start = r"(?:^[ \t]*(?:[#*]{1,3}[ \t]*|\d{1,2}[.、)][ \t]*|[一二三四五六][、.])?|(?<=[.。;；!])[ \t]*)"
     header = re.compile(
         rf"{start}(?P<all>[\[【(（]?[ \t]*(?P<name>(?i:{name}))"
@@ -104,6 +103,11 @@ def _patterns(headers: tuple[str, ...], dropped: tuple[str, ...]) -> tuple[re.Pa
     )
     line = re.compile(rf"^[ \t]*(?i:{person})(?:[ \t]*[:：#]|(?<=[ ][Bb][Yy])[ \t])[^\n]*(?:\n|\Z)", re.MULTILINE)
     return header, line
+
+
+def _any_of(terms: tuple[str, ...]) -> str:
+    """Pattern of any of the terms, the longest first, with any blanks between their words."""
+    return "|".join(r"[ \t]+".join(map(re.escape, term.split())) for term in sorted(terms, key=len, reverse=True))
 
 
 def _strip(name: str, text: str, start: int, end: int) -> Section | None:

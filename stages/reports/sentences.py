@@ -66,6 +66,11 @@ class Sentence:
         """The mentions of some kinds, by position."""
         return [mention for kind in kinds for mention in self._by_kind.get(kind, ())]
 
+    def has_cue(self, start: int, end: int) -> bool:
+        """Whether a word of negation or doubt begins in a stretch of tokens."""
+        cues = self.of("negation_before", "negation_after", "uncertainty_before", "uncertainty_after")
+        return any(start <= cue.start < end for cue in cues)
+
     @cached_property
     def _by_kind(self) -> dict[str, list[Mention]]:
         groups: dict[str, list[Mention]] = {}

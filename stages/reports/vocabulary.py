@@ -67,20 +67,17 @@ class Vocabulary:
                 self._add(variant, entry, nlp)
 
     def find(self, doc: Doc) -> list[tuple[int, int, list[Entry]]]:
-        """Find the longest phrases that do not overlap: first token, token after the last, meanings."""
-        found = []
+        """Find the phrases that together cover most, the fewest of them: first token, token after the last, meanings.
+
+        Most cover rather than the longest phrase first: in 丘脑出血 ("thalamic haemorrhage") the longest
+        is 脑出血 ("cerebral haemorrhage"), and the thalamus would be lost.
+        """
+        ending: dict[int, list[tuple[int, list[Entry]]]] = {}
         for key, start, end in self._matcher(doc):
             entries = [entry for entry in self._entries[key] if _is_written_so(entry, doc[start:end].text)]
             if entries:
-                found.append((start, end, entries))
-        found.sort(key=lambda match: (match[0] - match[1], match[0]))
-        taken = bytearray(len(doc))
-        kept = []
-        for start, end, entries in found:
-            if not any(taken[start:end]):
-                taken[start:end] = b"\x01" * (end - start)
-                kept.append((start, end, entries))
-        return sorted(kept, key=lambda match: match[0])
+                ending.setdefault(end, []).append((start, entries))
+        return _best_cover(len(doc), ending)
 
     def _add(self, term: str, entry: Entry, nlp: Language) -> None:
         words = [token.text for token in nlp.make_doc(plain(term)) if not token.is_space]
@@ -91,6 +88,29 @@ class Vocabulary:
             self._matcher.add(name, [Doc(nlp.vocab, words=words)])
         if entry not in known:
             known.append(entry)
+
+
+def _best_cover(
+    num_tokens: int, ending: dict[int, list[tuple[int, list[Entry]]]]
+) -> list[tuple[int, int, list[Entry]]]:
+    """Choose phrases that do not overlap, by dynamic programming over the token where they end."""
+    # tokens covered up to here, minus the number of phrases
+    best = [(0, 0)]
+    last: list[tuple[int, list[Entry]] | None] = [None]
+    for end in range(1, num_tokens + 1):
+        best.append(best[end - 1])
+        last.append(None)
+        for start, entries in ending.get(end, ()):
+            score = (best[start][0] + end - start, best[start][1] - 1)
+            if score > best[end]:
+                best[end], last[end] = score, (start, entries)
+    chosen, end = [], num_tokens
+    while end:
+        phrase = last[end]
+        if phrase is not None:
+            chosen.append((phrase[0], end, phrase[1]))
+        end = phrase[0] if phrase is not None else end - 1
+    return chosen[::-1]
 
 
 def _is_written_so(entry: Entry, text: str) -> bool:

@@ -90,10 +90,12 @@ class Objective(Protocol):
 
     Attributes:
         Params: the objective's parameters.
+        aligns_text: whether it trains the text tower to share the space of the images.
         label_head: from image embeddings to one score a label, exported with the encoders.
     """
 
     Params: ClassVar[type[BaseParams]]
+    aligns_text: ClassVar[bool]
     label_head: nn.Linear | None
 
     def __init__(self, params: Any, facts: Facts) -> None: ...

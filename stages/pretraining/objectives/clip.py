@@ -31,6 +31,7 @@ class Clip(nn.Module):
         temperature: float = Field(default=0.07, gt=0)
         is_temperature_learnable: bool = True
 
+    aligns_text = True
     label_head = None
 
     def __init__(self, params: Params, facts: Facts) -> None:

@@ -31,6 +31,7 @@ class ConVIRT(nn.Module):
         image_weight: float = Field(default=0.75, ge=0, le=1)
         temperature: float = Field(default=0.1, gt=0)
 
+    aligns_text = True
     label_head = None
 
     def __init__(self, params: Params, facts: Facts) -> None:

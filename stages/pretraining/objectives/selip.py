@@ -59,6 +59,7 @@ class Selip(nn.Module):
         temperature: float = Field(default=0.07, gt=0)
         is_temperature_learnable: bool = True
 
+    aligns_text = True
     label_head = None
 
     def __init__(self, params: Params, facts: Facts) -> None:

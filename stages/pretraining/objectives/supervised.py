@@ -16,6 +16,7 @@ class Supervised(nn.Module):
     class Params(BaseParams):
         """No parameters."""
 
+    aligns_text = False
     label_head: nn.Linear
 
     def __init__(self, params: Params, facts: Facts) -> None:
