@@ -1,4 +1,5 @@
 import subprocess
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -48,6 +49,20 @@ def test_a_key_inside_the_repository_is_refused(tmp_path):
         make_key(repository / "site.key", repository)
     make_key(tmp_path / "keys" / "site.key", repository)
     assert "dvc-site-cache" in (repository / ".dvc" / "config.local").read_text()
+
+
+def test_a_repository_links_to_its_key_where_git_does_not_look(tmp_path):
+    repository = tmp_path / "repository"
+    subprocess.run(["git", "init", "-q", str(repository)], check=True)
+    subprocess.run(["dvc", "init", "-q"], cwd=repository, check=True)
+    (repository / ".gitignore").write_text("/data/**\n")
+    (repository / "data").mkdir()
+    with pytest.raises(ValueError, match="inside the repository"):
+        make_key(tmp_path / "site.key", repository, Path("site.key"))
+    make_key(tmp_path / "site.key", repository, Path("data/site.key"))
+    assert SiteKey.load(repository / "data" / "site.key").study_id("A1")
+    with pytest.raises(FileExistsError, match="links to a key already"):
+        make_key(tmp_path / "other.key", repository, Path("data/site.key"))
 
 
 def test_tokens_are_normalised_and_carry_their_place():

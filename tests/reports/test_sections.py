@@ -50,6 +50,13 @@ def test_lines_about_persons_are_dropped():
     assert names("姓名:张三 性别:女\n影像所见:正常。", "zh") == [("findings", "正常。")]
 
 
+def test_headers_of_several_words():
+    text = "EXAM: MRI head\nCLINICAL HISTORY: Pain.\nClinical  information: Fall.\nFINDINGS: Normal."
+    assert names(text) == [("exam", "MRI head"), ("history", "Pain."), ("history", "Fall."), ("findings", "Normal.")]
+    dropped = "Date of birth: 01/02/1960\nReferring physician: Dr. Grey\nElectronically signed by Dr. White\n"
+    assert names(dropped + "FINDINGS: Normal.") == [("findings", "Normal.")]
+
+
 def test_language():
     assert detect_language("左侧额叶T2WI高信号") == "zh"
     assert detect_language("Normal brain") == "en"
