@@ -67,9 +67,9 @@ class _Headers:
 
     def __init__(self, words: Mapping[str, Any]) -> None:
         self._names = {str(term).lower(): name for name, terms in words["sections"].items() for term in terms}
-        self._header, self._dropped = _patterns(
-            tuple(self._names), tuple(str(term).lower() for term in words["dropped_lines"])
-        )
+        self._header = _header_pattern(tuple(self._names))
+        dropped = (tuple(map(str, words[key])) for key in ("dropped_lines", "signatures", "roles"))
+        self._dropped = _dropped_pattern(*dropped)
 
     def find(self, text: str) -> list[tuple[int, int, str]]:
         """Headers: first code point, first code point of the text, section name."""
@@ -88,21 +88,33 @@ class _Headers:
 
 
 @lru_cache(maxsize=8)
-def _patterns(headers: tuple[str, ...], dropped: tuple[str, ...]) -> tuple[re.Pattern[str], re.Pattern[str]]:
-    """Patterns of section headers and of lines to drop.
+def _header_pattern(headers: tuple[str, ...]) -> re.Pattern[str]:
+    """Pattern of section headers.
 
     A header stands at the start of a line or sentence and ends in a colon, or stands in brackets, or
     is alone on its line (then in capitals or in Chinese).
     """
-    name, person = _any_of(headers), _any_of(dropped)
     start = r"(?:^[ \t]*(?:[#*]{1,3}[ \t]*|\d{1,2}[.、)][ \t]*|[一二三四五六][、.])?|(?<=[.。;；!])[ \t]*)"
-    header = re.compile(
-        rf"{start}(?P<all>[\[【(（]?[ \t]*(?P<name>(?i:{name}))"
+    return re.compile(
+        rf"{start}(?P<all>[\[【(（]?[ \t]*(?P<name>(?i:{_any_of(headers)}))"
         rf"(?:[ \t]*[\]】)）]+[ \t]*[:：]?|[ \t]*[*]{{0,3}}[ \t]*[:：][ \t]*[*]{{0,3}}|(?=[ \t]*$)))",
         re.MULTILINE,
     )
-    line = re.compile(rf"^[ \t]*(?i:{person})(?:[ \t]*[:：#]|(?<=[ ][Bb][Yy])[ \t])[^\n]*(?:\n|\Z)", re.MULTILINE)
-    return header, line
+
+
+@lru_cache(maxsize=8)
+def _dropped_pattern(labels: tuple[str, ...], signatures: tuple[str, ...], roles: tuple[str, ...]) -> re.Pattern[str]:
+    """Pattern of what is dropped, each time to the end of its line.
+
+    A line that begins with a label and a colon or number; from a signature on, wherever a sentence may
+    begin; a line that is a titled name; a line of a name and a role.
+    """
+    label = rf"^[ \t]*(?i:{_any_of(labels)})(?i:[ \t]+(?:no|number|id|code)\b\.?)?(?:[ \t]*[:：#]|[ \t]+(?=\d))"
+    start = r"(?:^|(?<=[.。;；!！)）])|(?<=\s\s))\s?[ \t]*"
+    signature = rf"{start}(?i:{_any_of(signatures)})(?:[ \t]*[:：]|(?<=[Bb][Yy])[ \t]+(?=[A-Z_]))"
+    titled = r"^[ \t]*(?:Dear\b(?=[^\n]{0,60}$)|(?:Drs?|Prof|Professor)\b\.?(?=(?:[ \t,]+[A-Z][\w.'’-]*)+[ \t.]*$))"
+    role = rf"^[ \t]*(?:[A-Z][\w.'’-]*[ \t,]+){{1,6}}(?i:{_any_of(roles)})(?=[ \t.]*$)"
+    return re.compile(rf"(?:{label}|{signature}|{titled}|{role})[^\n]*(?:\n|\Z)", re.MULTILINE)
 
 
 def _any_of(terms: tuple[str, ...]) -> str:
