@@ -1,12 +1,10 @@
-"""Nothing that identifies a patient leaves ingestion; and the search that says so is not blind."""
+"""The search for identifiers is not blind: it finds what any container and encoding holds."""
 
 import gzip
 import json
 import os
 import sqlite3
 import struct
-import subprocess
-import sys
 import tarfile
 import zipfile
 import zlib
@@ -14,17 +12,13 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-import pydicom
 import pytest
 from needles import ENCODINGS
 from privacy import find_identifiers, find_in_text
 from safetensors.numpy import save_file
 
-ROOT = Path(__file__).resolve().parent.parent
-REAL_DATA = os.environ.get("SELIP_REAL_DATA")
 NAME, HAN_NAME = "Ravensworth^Octavia", "欧阳娜娜"
 
 
@@ -191,68 +185,3 @@ def test_what_is_not_there_is_not_found(tmp_path):
 def test_needles_that_chance_would_find_are_refused():
     with pytest.raises(ValueError, match="found by chance"):
         find_in_text("text", ["F"])
-
-
-def _dicom_identifiers(folder):
-    """Read everything in the headers that names a patient, a visit, a place or an image."""
-    keywords = {
-        *("PatientName", "PatientID", "PatientBirthDate", "AccessionNumber", "InstitutionName"),
-        *("ReferringPhysicianName", "StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "FrameOfReferenceUID"),
-        *("StudyDate", "SeriesDate", "AcquisitionDate", "StationName", "DeviceSerialNumber", "OperatorsName"),
-    }
-    found = set()
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=list(keywords), force=True)
-        found |= {str(header.get(keyword, "")) for keyword in keywords}
-    return found - {""}
-
-
-@pytest.fixture(scope="module")
-def converted(tmp_path_factory):
-    """Outputs, logs and identifiers of ingestion, run on the real export as a user would."""
-    if REAL_DATA is None:
-        pytest.skip("set SELIP_REAL_DATA to the folder of real data")
-    source = Path(REAL_DATA) / "open_ms"
-    folder = tmp_path_factory.mktemp("site")
-    key = folder / "site.key"
-    key.write_text("5e" * 32, encoding="ascii")
-    work = folder / "run"
-    work.mkdir()
-    out, params = work / "converted", ("--params", ROOT / "params.yaml")
-    logs = _run("convert_dicom", "--dicom", source / "dicom", "--out", out, "--site-key", key, *params, cwd=work)
-    linked = ("--identifiers", out / "identifiers.parquet", "--series", out / "series.parquet", "--site-key", key)
-    reports = ("--reports", source / "reports.csv", "--out", work / "reports")
-    logs += _run("extract_findings", *reports, *linked, *params, cwd=work)
-    needles = _dicom_identifiers(source / "dicom") | {"REF DOE", "01/01/1994"}
-    needles |= set(pd.read_csv(source / "reports.csv").accession_number)
-    return work, logs, sorted(needles)
-
-
-def _run(stage, *options, cwd):
-    command = [sys.executable, "-m", f"stages.{stage}", *map(str, options)]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr[-2000:]
-    return done.stdout + done.stderr
-
-
-@pytest.mark.slow
-def test_no_identifier_of_a_real_export_is_in_what_ingestion_writes(converted):
-    work, logs, needles = converted
-    assert len(needles) > 900
-    assert any("OPENMS" in needle for needle in needles)
-    assert list(work.rglob("*.nii.gz")) or list(work.rglob("*.nii"))
-    assert find_identifiers(work, needles) == []
-    assert find_in_text(logs, needles, "logs") == []
-
-
-@pytest.mark.slow
-def test_the_same_search_finds_what_is_planted_in_these_outputs(converted, tmp_path):
-    work, _, needles = converted
-    series = pq.read_table(work / "converted" / "series.parquet")
-    name = next(needle for needle in needles if "OPENMS" in needle)
-    pq.write_table(series.append_column("note", pa.array([name] * len(series))), tmp_path / "a.parquet")
-    image = nib.load(next(iter(sorted(work.rglob("*.nii*")))))
-    image.header["descrip"] = name
-    nib.save(image, tmp_path / "b.nii.gz")
-    assert {Path(hit.path).name for hit in find_identifiers(tmp_path, needles)} == {"a.parquet", "b.nii.gz"}

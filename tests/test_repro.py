@@ -1,14 +1,9 @@
 """The whole pipeline on a tiny cohort: real DVC, real stages, nothing to do the second time."""
 
-import os
-import re
 import shutil
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
-from imports import ROOT
+from repositories import commit, copy_repository, run, stages_run
 from ruamel.yaml import YAML
 
 pytestmark = pytest.mark.slow
@@ -22,55 +17,13 @@ TINY = {
 OBJECTIVES = ("clip", "selip", "random")
 
 
-def run(repository, *command, check=True):
-    environment = os.environ | {
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-        "DVC_SITE_CACHE_DIR": str(repository.parent / "site-cache"),
-        "OMP_NUM_THREADS": "2",
-    }
-    done = subprocess.run(command, cwd=repository, env=environment, capture_output=True, text=True, check=False)
-    output = done.stdout + done.stderr
-    assert not check or done.returncode == 0, output[-4000:]
-    return output
-
-
-def stages_run(output):
-    return set(re.findall(r"Running stage '(?:[^']*:)?([^']+)'", output))
-
-
-def write_tiny_params(path):
-    yaml = YAML()
-    params = yaml.load(path.read_text(encoding="utf-8"))
-    for section, values in TINY.items():
-        params[section].update(values)
-    for name in [name for name in params["objectives"] if name not in OBJECTIVES]:
-        del params["objectives"][name]
-    with path.open("w", encoding="utf-8") as file:
-        yaml.dump(params, file)
-
-
 @pytest.fixture(scope="module")
 def repository(tmp_path_factory):
     """A clone of the working tree with a tiny cohort, run once."""
     folder = tmp_path_factory.mktemp("repro") / "repository"
-    files = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout.splitlines()
-    for name in files:
-        is_result = name.startswith("results/") or name.endswith("dvc.lock")
-        if not is_result and (ROOT / name).is_file():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, folder / name)
-    write_tiny_params(folder / "params.yaml")
-    for command in (["init", "-q"], ["add", "-A"], ["-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "t"]):
-        run(folder, "git", *command)
+    copy_repository(folder, TINY, OBJECTIVES)
     run(folder, "dvc", "repro")
-    run(folder, "git", "add", "-A")
-    run(folder, "git", "-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "run")
+    commit(folder)
     return folder
 
 
