@@ -12,6 +12,8 @@ from stages.reports.places import Place
 
 # A place carries over to what depends on it for so many sentences.
 _MAX_CARRY = 2
+# Of three: in the white matter, in spots, in a report that names a disease of the white matter.
+_MIN_HINTS = 2
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,7 @@ class ReportLinker:
             return []
         beside = [s for s in sentence if s.is_positive and s.place.site and not self._rules(s).get("is_site_fixed")]
         if rules.get("is_widespread"):
-            beside = [s for s in beside if s.is_description or self._rules(s).get("is_dependent")]
+            beside = [s for s in beside if s.is_description or s.finding == statement.finding]
         before = [s for s in beside if s.span < statement.span]
         if rules.get("is_diagnosis") and not rules.get("is_dependent") and not before:
             beside = [s for s in beside if not self._rules(s).get("is_dependent")]
@@ -127,7 +129,9 @@ class ReportLinker:
             return list(dict.fromkeys(own))
         if rules.get("is_dependent"):
             return recent
-        open_ones = [s.place for s in earlier if s.is_description or self._rules(s).get("is_dependent")]
+        open_ones = [s.place for s in earlier if s.is_description]
+        if not open_ones and not rules.get("is_widespread"):
+            open_ones = [s.place for s in earlier if self._rules(s).get("is_dependent")]
         return list(dict.fromkeys(open_ones)) if rules.get("is_diagnosis") else []
 
     def _add_signals(self, signals: dict[str, str], section: str, sentence: int) -> None:
@@ -141,7 +145,7 @@ class ReportLinker:
         return self.lexicon.rules["descriptions"]["normal"]
 
     def _name_spots(self, located: list[Located]) -> list[Located]:
-        """Give described spots in the white matter, or of a disease of it, their code."""
+        """Give described spots in the white matter their code."""
         rules = self.lexicon.rules["descriptions"]
         is_disease = any(
             one.statement.finding == rules["spots"] and one.statement.is_positive and not one.statement.is_description
@@ -152,8 +156,8 @@ class ReportLinker:
             said = one.statement
             signals = [said.signals[s] for s in rules["spot_sequences"] if s in said.signals]
             is_bright = "high" in signals or not said.signals
-            is_spot = said.place.is_white_matter and said.is_spots
-            if said.is_description and said.is_positive and is_bright and (is_spot or is_disease):
+            num_hints = said.place.is_white_matter + said.is_spots + is_disease
+            if said.is_description and said.is_positive and is_bright and num_hints >= _MIN_HINTS:
                 one = replace(one, statement=replace(said, finding=rules["spots"]))
             named.append(one)
         return named

@@ -79,6 +79,8 @@ class Places:
         """The lists of places of a sentence, by position."""
         groups: list[Group] = []
         for run in self._runs(sentence):
+            if groups and groups[-1].places[0].site and all(m.kind == "white_matter" for _, m in run):
+                continue  # "subcortical spots of white matter lesions": an adjective, no second place
             group = self._group(sentence, run)
             if groups and _is_side_of(groups[-1], group, sentence):
                 side = group.places[0].side
