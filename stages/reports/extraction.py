@@ -27,8 +27,8 @@ from stages.reports.sentences import SentenceReader
 from stages.reports.vocabulary import Entry
 
 _BATCH = 500
-# Below this many reports, starting workers costs more than it saves.
-_MIN_PARALLEL = 2000
+# Below this many reports, starting workers (about 7 s) costs more than it saves.
+_MIN_PARALLEL = 5000
 _PROCESSED = "used"
 
 Identifiers = Mapping[str, Mapping[int, frozenset[str]]]

@@ -53,6 +53,7 @@ class StatementReader:
         self._spots = lexicon.rules["descriptions"]["spots"]
         self._multiple = tuple(map(str, words["multiple"]))
         self._anaphors = tuple(map(str, words["anaphors"]))
+        self._conclusions = frozenset(map(str, words["conclusions"]))
         self._is_spaced = language == "en"
         self._assertions = Assertions(words)
         self._places = Places(lexicon, language)
@@ -121,7 +122,8 @@ class StatementReader:
             return [Place()]
         earlier = [m for m in sentence.of("finding") if m.end <= mention.start]
         has_host = any(self._rules(m.value).get("is_diagnosis") for m in earlier)
-        is_extension = mention.site and any(m.value == mention.value for m in earlier)
+        is_restated = self._concludes(sentence, mention) or mention.site
+        is_extension = is_restated and any(m.value == mention.value for m in earlier)
         is_hosted = has_host and (rules.get("is_dependent") or rules.get("is_widespread"))
         is_near = rules.get("is_diffuse") or rules.get("is_site_fixed") or is_hosted or is_extension
         reach = "phrase" if is_near else "clause" if assertion == "absent" else "sentence"
@@ -131,6 +133,12 @@ class StatementReader:
         if mention.site:
             return at_site(places, mention.site)
         return places or [Place()]
+
+    def _concludes(self, sentence: Sentence, mention: Mention) -> bool:
+        """Whether a finding names what was described before: "..., consistent with a glioma"."""
+        return not self._conclusions.isdisjoint(
+            sentence.words[max(0, mention.start - _MAX_SUBJECT_GAP) : mention.start]
+        )
 
     def _changes(self, sentence: Sentence, groups: list[Group]) -> Iterator[Statement]:
         """Findings that a subject and a change make together: "ventricles are dilated"."""

@@ -117,7 +117,8 @@ class ReportLinker:
             beside = [s for s in beside if s.is_description or s.finding == statement.finding]
         before = [s for s in beside if s.span < statement.span]
         if rules.get("is_diagnosis") and not rules.get("is_dependent") and not before:
-            beside = [s for s in beside if not self._rules(s).get("is_dependent")]
+            beside = [s for s in beside if s.is_description]
+        before = [s for s in before if s.finding == statement.finding] or before
         if beside and not statement.is_description:
             solid = self._without_fluid([s.place for s in before or beside])
             hosts = [s for s in before or beside if s.place in solid]
@@ -148,7 +149,9 @@ class ReportLinker:
         """Give described spots in the white matter their code."""
         rules = self.lexicon.rules["descriptions"]
         is_disease = any(
-            one.statement.finding == rules["spots"] and one.statement.is_positive and not one.statement.is_description
+            one.statement.finding == rules["spots"]
+            and one.statement.assertion == "present"
+            and not one.statement.is_description
             for one in located
         )
         named = []

@@ -69,6 +69,11 @@ def test_gold(reader, language):
         ("The haematoma has resolved.", {("haemorrhage", "absent")}),
         ("The ventricles are not dilated.", {("ventriculomegaly", "absent")}),
         ("History of infarct.", set()),
+        ("An area in the left thalamus, possibly representing an infarct.", {("infarct", "uncertain")}),
+        ("Haemorrhage, left frontal lobe, cannot be excluded.", {("haemorrhage", "uncertain")}),
+        ("Infarct, haemorrhage or mass: none.", {("infarct", "absent"), ("haemorrhage", "absent"), ("mass", "absent")}),
+        ("Haemorrhage: no. Infarct: yes.", {("haemorrhage", "absent"), ("infarct", "present")}),
+        ("Encephalomalacia with gliosis cannot be excluded.", {("encephalomalacia", "uncertain")}),
     ],
 )
 def test_assertion_scope(reader, text, expected):
@@ -83,10 +88,30 @@ def test_assertion_scope(reader, text, expected):
         ("脑梗死不除外。", {("infarct", "uncertain")}),
         ("出血未见明显变化。", {("haemorrhage", "present")}),
         ("中线结构居中。", {("midline_shift", "absent")}),
+        ("出血、梗死及占位均未见。", {("haemorrhage", "absent"), ("infarct", "absent"), ("mass", "absent")}),
+        ("出血,梗死,占位均未见。", {("haemorrhage", "absent"), ("infarct", "absent"), ("mass", "absent")}),
+        ("左侧额叶软化灶伴胶质增生不除外,请结合临床。", {("encephalomalacia", "uncertain")}),
+        ("左侧额叶血肿较前吸收。", {("haemorrhage", "present")}),
     ],
 )
 def test_assertion_scope_in_chinese(reader, text, expected):
     assert {(s.finding, s.assertion) for s in statements(reader, text, "zh")} == expected
+
+
+def test_phrases_that_overlap_are_told_apart(reader):
+    assert codes(reader, "右侧丘脑出血。", "zh") == {("haemorrhage", "thalamus", "right", "present")}
+    assert codes(reader, "小脑萎缩。", "zh") == {("atrophy", "cerebellum", None, "present")}
+
+
+def test_a_focus_of_a_finding_is_that_finding(reader):
+    said = codes(reader, "Foci of restricted diffusion in the deep white matter on the left.")
+    assert said == {("restricted_diffusion", "deep_white_matter", "left", "present")}
+
+
+@pytest.mark.parametrize(("hedge", "assertion"), [("likely", "present"), ("possibly representing", "uncertain")])
+def test_spots_of_a_likely_cause_are_there(reader, hedge, assertion):
+    said = codes(reader, f"T2 hyperintense foci in the left periventricular region, {hedge} leukoaraiosis.")
+    assert said == {("white_matter_lesion", "periventricular_white_matter", "left", assertion)}
 
 
 def test_several_sites_are_several_statements(reader):

@@ -50,6 +50,44 @@ def test_lines_about_persons_are_dropped():
     assert names("姓名:张三 性别:女\n影像所见:正常。", "zh") == [("findings", "正常。")]
 
 
+@pytest.mark.parametrize(
+    "tail",
+    [
+        "\nReported by: Dr A. White, consultant radiologist",
+        " Dictated by Dr White on 3 May",
+        "\nElectronically signed: A. White",
+        "\nDr. A. White",
+        "\nAnn B. White, MD, Consultant Neuroradiologist",
+        "\nAccession No: 123\nMRN 123\nExam date: 3 May  Referring: Dr White",
+        "\nDear Dr White,",
+    ],
+)
+def test_signatures_and_labels_are_dropped(tail):
+    assert names("IMPRESSION: Normal." + tail) == [("impression", "Normal.")]
+
+
+@pytest.mark.parametrize(
+    "tail", [" 报告医师:甲 审核医师:乙", "报告医生：甲", "\n检查日期:2020-01-01", "\n审核医师：甲"]
+)
+def test_chinese_signatures_are_dropped(tail):
+    assert names("印象:未见异常。" + tail, "zh") == [("impression", "未见异常。")]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "The radiologist was informed.",
+        "Signed off as normal.",
+        "Patient moved during the examination.",
+        "Dr White was told of the infarct by telephone.",
+        "This was read by the radiologist on call.",
+    ],
+)
+def test_sentences_that_name_roles_stay(text):
+    assert names(f"FINDINGS: Normal. {text}") == [("findings", f"Normal. {text}")]
+    assert names(f"FINDINGS: Normal.\n{text}") == [("findings", f"Normal.\n{text}")]
+
+
 def test_headers_of_several_words():
     text = "EXAM: MRI head\nCLINICAL HISTORY: Pain.\nClinical  information: Fall.\nFINDINGS: Normal."
     assert names(text) == [("exam", "MRI head"), ("history", "Pain."), ("history", "Fall."), ("findings", "Normal.")]
