@@ -29,7 +29,7 @@ class Corpus:
         bank: voxels of the images, in the same order.
         texts: flips and sentences of the texts.
         text_inputs: what the text tower reads.
-        text_view: ``text``, or one ``sentence`` a step.
+        text_view: whole ``text``, a random ``subset`` of its sentences, or one ``sentence``.
         similarity: similarity of texts, where an objective has it.
         labels: labels of the images, where an objective has them.
     """
@@ -100,12 +100,14 @@ class Collator:
         corpus = self._corpus
         text_ids_B = corpus.images.text_ids_N[rows_B]
         text_ids_B = np.where(draws.is_flipped_B, corpus.texts.flipped_T[text_ids_B], text_ids_B)
+        text_ids_U, first_U, index_B = np.unique(text_ids_B, return_index=True, return_inverse=True)
         if corpus.text_view == "sentence":
             text_ids_U, index_B = text_ids_B, np.arange(len(rows_B))
-            text_rows_U = corpus.texts.draw_sentences(text_ids_B, draws.sentence_B)
+            text_inputs = corpus.text_inputs.take("sentence", corpus.texts.draw_sentences(text_ids_B, draws.sentence_B))
+        elif corpus.text_view == "subset":
+            text_inputs = corpus.text_inputs.join(corpus.texts.draw_subsets(text_ids_U, draws.sentence_B[first_U]))
         else:
-            text_ids_U, index_B = np.unique(text_ids_B, return_inverse=True)
-            text_rows_U = text_ids_U
+            text_inputs = corpus.text_inputs.take("text", text_ids_U)
         told = {"text_index_B": torch.from_numpy(index_B)}
         if "similarity" in self._needs and corpus.similarity is not None:
             told["similarity_UU"] = torch.from_numpy(corpus.similarity.block(text_ids_U))
@@ -116,5 +118,4 @@ class Collator:
             "volumes_BSX": torch.from_numpy(self._writer.write(rows_B, draws)),
             "is_present_BS": torch.from_numpy(draws.is_kept_BS),
         }
-        kind = "sentence" if corpus.text_view == "sentence" else "text"
-        return Samples(images, corpus.text_inputs.take(kind, text_rows_U), told)  # type: ignore[arg-type]
+        return Samples(images, text_inputs, told)

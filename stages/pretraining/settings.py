@@ -70,7 +70,8 @@ class ObjectiveEntry(Params):
         similarity: similarity file; a folder means none.
         labels: labels table; a folder means none.
         params: parameters of the method.
-        text_view: whole ``text``, or one ``sentence`` drawn at each step.
+        text_view: what stands for a text at each step: the whole ``text``, a random ``subset`` of its
+            sentences, or one random ``sentence``.
         projection: head of both towers, ``linear`` or ``mlp``.
         shuffle_seed: permute the similarity among training texts under this seed (a control).
         is_trained: false leaves the encoders as they were drawn (the random reference).
@@ -80,7 +81,7 @@ class ObjectiveEntry(Params):
     similarity: str
     labels: str
     params: dict[str, Any] = {}
-    text_view: Literal["text", "sentence"] = "text"
+    text_view: Literal["text", "subset", "sentence"] = "subset"
     projection: Projection = "linear"
     shuffle_seed: int | None = None
     is_trained: bool = True

@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from stages.artifacts import report_tables, tables, tensors
 
@@ -23,6 +24,7 @@ PAIRS_TABLE = "pairs.parquet"
 PROMPTS_TABLE = "prompts.parquet"
 EMBEDDINGS = "embeddings.safetensors"
 _OFFSETS = "sentence_offsets"
+_KEPT_SHARE = 0.5
 
 
 class TextInputs(Protocol):
@@ -30,6 +32,10 @@ class TextInputs(Protocol):
 
     def take(self, kind: Kind, rows_U: np.ndarray) -> dict[str, Tensor]:
         """Collect rows of one kind; every tensor has U rows."""
+        ...
+
+    def join(self, sentences_U: list[np.ndarray]) -> dict[str, Tensor]:
+        """Make one text of each group of sentence rows; every tensor has U rows."""
         ...
 
 
@@ -53,6 +59,13 @@ class Precomputed:
     def take(self, kind: Kind, rows_U: np.ndarray) -> dict[str, Tensor]:
         """Return ``features``, shape (U, E)."""
         return {"features": self.features[kind][torch.from_numpy(rows_U)]}
+
+    def join(self, sentences_U: list[np.ndarray]) -> dict[str, Tensor]:
+        """Return the normalised mean of each group, as ``encode_texts`` makes it of whole texts."""
+        owner = torch.from_numpy(np.repeat(np.arange(len(sentences_U)), [len(rows) for rows in sentences_U]))
+        features = self.features["sentence"][torch.from_numpy(np.concatenate(sentences_U))]
+        sums_UE = torch.zeros(len(sentences_U), self.width).index_add_(0, owner, features)
+        return {"features": functional.normalize(sums_UE, dim=-1)}
 
 
 @dataclass(frozen=True)
@@ -78,7 +91,13 @@ class Tokenised:
 
     def take(self, kind: Kind, rows_U: np.ndarray) -> dict[str, Tensor]:
         """Return ``input_ids`` and ``attention_mask``, shapes (U, L)."""
-        strings = [self.strings[kind][row].replace("\n", " ") for row in rows_U]
+        return self._tokenise([self.strings[kind][row].replace("\n", " ") for row in rows_U])
+
+    def join(self, sentences_U: list[np.ndarray]) -> dict[str, Tensor]:
+        """Return the tokens of each group's sentences, one after the other."""
+        return self._tokenise([" ".join(self.strings["sentence"][row] for row in rows) for rows in sentences_U])
+
+    def _tokenise(self, strings: list[str]) -> dict[str, Tensor]:
         batch = self.tokeniser(strings, padding=True, truncation=True, max_length=self.max_tokens, return_tensors="pt")
         return {"input_ids": batch["input_ids"], "attention_mask": batch["attention_mask"]}
 
@@ -121,6 +140,16 @@ class TextTable:
         """Choose one sentence of each text by a number in [0, 1). Shape (U,)."""
         start, end = self.offsets_T1[text_ids_U], self.offsets_T1[text_ids_U + 1]
         return start + (uniform_U * (end - start)).astype(np.int64)
+
+    def draw_subsets(self, text_ids_U: np.ndarray, uniform_U: np.ndarray) -> list[np.ndarray]:
+        """Choose each sentence of a text with probability ½, and at least one; a function of ``uniform_U``."""
+        subsets = []
+        for text_id, uniform in zip(text_ids_U, uniform_U, strict=True):
+            rows = np.arange(self.offsets_T1[text_id], self.offsets_T1[text_id + 1])
+            random = np.random.default_rng(int(uniform * 2**53))
+            chosen = rows[random.random(len(rows)) < _KEPT_SHARE]
+            subsets.append(chosen if len(chosen) else rows[random.integers(len(rows), size=1)])
+        return subsets
 
 
 def read_texts(folder: Path) -> pa.Table:
