@@ -34,6 +34,7 @@ class Assertions:
         self._joins = frozenset(map(str, language["coordinations"]))
         self._alternatives = frozenset(map(str, language["alternatives"]))
         self._distributives = frozenset(map(str, language["distributives"]))
+        self._contrasts = frozenset(map(str, language["contrasts"]))
         self._likely = frozenset(map(str, language["likely"]))
         self._definites = frozenset(map(str, language["definites"]))
         self._prepositions = frozenset(map(str, language["prepositions"]))
@@ -81,7 +82,8 @@ class Assertions:
         mention = self._last_alike(sentence, mention)
         cues = [cue for cue in sentence.of("negation_after", "uncertainty_after") if cue.start >= mention.end]
         for cue in sorted(cues, key=lambda cue: cue.start):
-            if self._points_forward(sentence, cue):
+            is_contrast = not self._contrasts.isdisjoint(sentence.words[cue.start : cue.end])
+            if not is_contrast and self._points_forward(sentence, cue):
                 return None
             return cue if self._is_listed_up_to(sentence, mention, cue) else None
         return None

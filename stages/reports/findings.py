@@ -54,6 +54,8 @@ class StatementReader:
         self._multiple = tuple(map(str, words["multiple"]))
         self._anaphors = tuple(map(str, words["anaphors"]))
         self._conclusions = frozenset(map(str, words["conclusions"]))
+        self._joins = frozenset(map(str, words["coordinations"]))
+        self._steps = (self._joins | frozenset(map(str, words["prepositions"]))) - {","}
         self._is_spaced = language == "en"
         self._assertions = Assertions(words)
         self._places = Places(lexicon, language)
@@ -107,7 +109,7 @@ class StatementReader:
     def _is_elsewhere(self, sentence: Sentence, mention: Mention) -> bool:
         """Whether a finding is said of anatomy without a code: "maxillary sinus cyst"."""
         for other in sentence.of("other"):
-            if 0 <= mention.start - other.end <= 1:
+            if 0 <= mention.start - other.end <= 1 and sentence.words[other.end] != "and":
                 return True
             gap = sentence.words[mention.end : other.start]
             if any(mention.end <= m.start < other.start for m in sentence.of("finding", "change")):
@@ -124,7 +126,8 @@ class StatementReader:
         has_host = any(self._rules(m.value).get("is_diagnosis") for m in earlier)
         is_restated = self._concludes(sentence, mention) or mention.site
         is_extension = is_restated and any(m.value == mention.value for m in earlier)
-        is_hosted = has_host and (rules.get("is_dependent") or rules.get("is_widespread"))
+        is_apart = rules.get("is_widespread") and earlier and self._is_apart(sentence, earlier[-1], mention, groups)
+        is_hosted = has_host and (rules.get("is_dependent") or is_apart)
         is_near = rules.get("is_diffuse") or rules.get("is_site_fixed") or is_hosted or is_extension
         reach = "phrase" if is_near else "clause" if assertion == "absent" else "sentence"
         places = self._places.of(sentence, mention, groups, reach=reach)
@@ -133,6 +136,14 @@ class StatementReader:
         if mention.site:
             return at_site(places, mention.site)
         return places or [Place()]
+
+    def _is_apart(self, sentence: Sentence, host: Mention, mention: Mention, groups: list[Group]) -> bool:
+        """Whether a finding neither shares the place of the one before it in a list nor has a new one."""
+        gap = sentence.words[host.end : mention.start]
+        is_listed = len(gap) <= 1 and all(word in self._joins for word in gap)
+        ends = [group.end for group in groups if host.end <= group.start < mention.start]
+        has_own = bool(ends) and self._steps.isdisjoint(sentence.words[ends[-1] : mention.start])
+        return not is_listed and not has_own
 
     def _concludes(self, sentence: Sentence, mention: Mention) -> bool:
         """Whether a finding names what was described before: "..., consistent with a glioma"."""

@@ -112,7 +112,8 @@ class ReportLinker:
         rules = self._rules(statement)
         if rules.get("is_diffuse"):
             return []
-        beside = [s for s in sentence if s.is_positive and s.place.site and not self._rules(s).get("is_site_fixed")]
+        placed = [s for s in sentence if s.is_positive and not self._rules(s).get("is_site_fixed")]
+        beside = [s for s in placed if s.place.site] or [s for s in placed if s.place.side and s is not statement]
         if rules.get("is_widespread"):
             beside = [s for s in beside if s.is_description or s.finding == statement.finding]
         before = [s for s in beside if s.span < statement.span]

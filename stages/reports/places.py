@@ -148,7 +148,7 @@ class Places:
 
     def _is_complement(self, sentence: Sentence, mention: Mention, group: Group, has_topic: bool) -> bool:
         gap = sentence.words[mention.end : group.start]
-        is_apposed = gap in ((), (",",)) and not has_topic
+        is_apposed = self._is_head_last and gap in ((), (",",)) and not has_topic
         if not (is_apposed or self._prepositions.intersection((*gap, sentence.words[group.start]))):
             return False
         if any(mention.end <= stop.start < group.start for stop in sentence.of("terminators")):

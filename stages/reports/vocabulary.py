@@ -170,18 +170,18 @@ def _finding_entries(lexicon: Lexicon, language: str) -> Iterator[tuple[str, Ent
 def _site_entries(lexicon: Lexicon, language: str) -> Iterator[tuple[str, Entry]]:
     for code, site in lexicon.sites.items():
         yield from _each(site.terms[language], Entry("site", (code,)))
-        yield from _each(site.terms[language], _speaker(lexicon, (code,)))
+        yield from _speakers(site.terms[language], lexicon, (code,))
     for compound in lexicon.rules["compounds"]:
         sites = tuple(compound["sites"])
         yield from _each(compound[language], Entry("site", sites))
-        yield from _each(compound[language], _speaker(lexicon, sites))
+        yield from _speakers(compound[language], lexicon, sites)
     yield from _each(lexicon.rules["white_matter"][language], Entry("white_matter"))
 
 
-def _speaker(lexicon: Lexicon, sites: tuple[str, ...]) -> Entry:
-    """Sites as subjects of the findings that can be said of them."""
-    codes = (code for code, finding in lexicon.findings.items() if {*sites} & {*finding.rules.get("subject_sites", ())})
-    return Entry("subject", tuple(codes))
+def _speakers(terms: Iterable[Any], lexicon: Lexicon, sites: tuple[str, ...]) -> Iterator[tuple[str, Entry]]:
+    """Sites as subjects of the findings that can be said of them, if there are any."""
+    codes = [code for code, finding in lexicon.findings.items() if {*sites} & {*finding.rules.get("subject_sites", ())}]
+    return _each(terms if codes else (), Entry("subject", tuple(codes)))
 
 
 def _words(rules: Mapping[str, Any], key: str, language: str) -> list[str]:

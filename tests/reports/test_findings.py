@@ -73,6 +73,8 @@ def test_gold(reader, language):
         ("Haemorrhage, left frontal lobe, cannot be excluded.", {("haemorrhage", "uncertain")}),
         ("Infarct, haemorrhage or mass: none.", {("infarct", "absent"), ("haemorrhage", "absent"), ("mass", "absent")}),
         ("Haemorrhage: no. Infarct: yes.", {("haemorrhage", "absent"), ("infarct", "present")}),
+        ("The haematoma has partially resolved.", {("haemorrhage", "present")}),
+        ("Infarct versus mass.", {("infarct", "uncertain"), ("mass", "uncertain")}),
         ("Encephalomalacia with gliosis cannot be excluded.", {("encephalomalacia", "uncertain")}),
     ],
 )
@@ -101,6 +103,11 @@ def test_assertion_scope_in_chinese(reader, text, expected):
 def test_phrases_that_overlap_are_told_apart(reader):
     assert codes(reader, "右侧丘脑出血。", "zh") == {("haemorrhage", "thalamus", "right", "present")}
     assert codes(reader, "小脑萎缩。", "zh") == {("atrophy", "cerebellum", None, "present")}
+
+
+def test_small_vessel_disease_takes_no_place_of_an_infarct(reader):
+    said = codes(reader, "Infarct in the left thalamus on a background of small vessel disease.")
+    assert said == {("infarct", "thalamus", "left", "present"), ("white_matter_lesion", None, None, "present")}
 
 
 def test_a_focus_of_a_finding_is_that_finding(reader):
