@@ -14,6 +14,7 @@ from stages.reports.sentences import Mention, Sentence
 #: A finding that is only referred to, as history or as a remote cause.
 MENTIONED = "mentioned"
 _ASSERTION = {
+    "finding": "absent",
     "negation_before": "absent",
     "negation_after": "absent",
     "uncertainty_before": "uncertain",
@@ -35,6 +36,7 @@ class Assertions:
         self._alternatives = frozenset(map(str, language["alternatives"]))
         self._distributives = frozenset(map(str, language["distributives"]))
         self._contrasts = frozenset(map(str, language["contrasts"]))
+        self._denial_joins = frozenset(map(str, language["denial_joins"]))
         self._likely = frozenset(map(str, language["likely"]))
         self._definites = frozenset(map(str, language["definites"]))
         self._prepositions = frozenset(map(str, language["prepositions"]))
@@ -73,10 +75,16 @@ class Assertions:
 
     def _cue_before(self, sentence: Sentence, mention: Mention) -> Mention | None:
         cues = [cue for cue in sentence.of("negation_before", "uncertainty_before") if cue.end <= mention.start]
+        cues += [other for other in sentence.of("finding") if self._opens_denials(sentence, other, mention)]
         reaching = [cue for cue in cues if not self._has_break(sentence, cue, mention)]
         # "no lesion to suggest an infarct" denies the infarct too
-        denials = [cue for cue in reaching if cue.kind == "negation_before"]
+        denials = [cue for cue in reaching if cue.kind != "uncertainty_before"]
         return max(denials or reaching, key=lambda cue: cue.end, default=None)
+
+    def _opens_denials(self, sentence: Sentence, other: Mention, mention: Mention) -> bool:
+        """Whether a phrase that denies itself heads a list: "without enhancement or haemorrhage"."""
+        is_before = other.assertion == "absent" and other.end < mention.start
+        return is_before and sentence.words[other.end] in self._denial_joins
 
     def _cue_after(self, sentence: Sentence, mention: Mention) -> Mention | None:
         mention = self._last_alike(sentence, mention)
@@ -140,14 +148,17 @@ class Assertions:
         if self._terminates(sentence, max(opening, default=cue.end), mention.start):
             return True
         words = sentence.words
-        is_negation = cue.kind != "uncertainty_before"
+        # "no abnormality" closes its clause: nothing is listed after it
+        is_normality = any((m.start, m.end) == (cue.start, cue.end) for m in sentence.of("normality"))
+        is_closed = is_normality or cue.kind == "finding"
+        is_list = cue.kind != "uncertainty_before" and not is_closed
         for index in range(cue.end, mention.start):
             if words[index] != "," and words[index] != "and":
                 continue
             has_alternative = self._alternatives.intersection(words[index : _segment_end(sentence, mention.start)])
             if has_alternative and not self._opens_clause(sentence, index, mention):
                 continue
-            if (words[index] == "," and not is_negation) or self._starts_afresh(sentence, index + 1, mention):
+            if (words[index] == "," and not is_list) or self._starts_afresh(sentence, index + 1, mention):
                 return True
         return False
 
@@ -160,6 +171,8 @@ class Assertions:
         while index < mention.start and words[index] in self._joins:
             index += 1
         if index < mention.start and (words[index] in self._fresh or words[index][0] in self._fresh_characters):
+            return True
+        if "".join(words[index : index + 2]) in self._fresh:
             return True
         openers = sentence.of(*_PLACES, "uncertainty_before")
         return any(opener.start <= index < opener.end for opener in openers) and index < mention.start

@@ -91,6 +91,8 @@ def test_assertion_scope(reader, text, expected):
         ("出血未见明显变化。", {("haemorrhage", "present")}),
         ("中线结构居中。", {("midline_shift", "absent")}),
         ("出血、梗死及占位均未见。", {("haemorrhage", "absent"), ("infarct", "absent"), ("mass", "absent")}),
+        ("未见异常强化、出血及占位。", {("enhancement", "absent"), ("haemorrhage", "absent"), ("mass", "absent")}),
+        ("双侧额叶未见异常,脑室扩大。", {("ventriculomegaly", "present")}),
         ("出血,梗死,占位均未见。", {("haemorrhage", "absent"), ("infarct", "absent"), ("mass", "absent")}),
         ("左侧额叶软化灶伴胶质增生不除外,请结合临床。", {("encephalomalacia", "uncertain")}),
         ("左侧额叶血肿较前吸收。", {("haemorrhage", "present")}),
