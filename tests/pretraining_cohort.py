@@ -24,7 +24,7 @@ pretrain:
   updates: {updates}
   batch_size: 8
   micro_batch_size: {micro_batch_size}
-  image: {{fine_width: 8, width: 16, depth: 1, num_heads: 2, num_queries: 2}}
+  image: {image}
   augmentation: {{sequence_dropout: 0.2}}
   num_threads: 1
   accelerator: cpu
@@ -41,6 +41,12 @@ objectives:
   wrong: {{method: clap, similarity: none, labels: none}}
 embed_studies: {{batch_size: 7, num_threads: 1, patch_splits: [test]}}
 """
+
+
+SMALL = "{stem_width: 4, fine_width: 8, width: 16}"
+SMALL_TRANSFORMER = (
+    "{fine_width: 8, is_merged: true, width: 16, depth: 1, num_heads: 2, pooling: attention, num_queries: 2}"
+)
 
 
 @dataclass(frozen=True)
@@ -76,7 +82,7 @@ class Cohort:
 
 def write_params(folder: Path, **values: object) -> None:
     """Write a parameter file of tiny trainings."""
-    defaults = {"seeds": 0, "updates": 20, "micro_batch_size": "null", "checkpoint_interval": 4}
+    defaults = {"seeds": 0, "updates": 20, "micro_batch_size": "null", "image": SMALL, "checkpoint_interval": 4}
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "params.yaml").write_text(PARAMS.format(**(defaults | values)), encoding="utf-8")
 
@@ -176,14 +182,23 @@ def _write_texts(folder: Path, kinds: np.ndarray, unit: str) -> None:
         for i, polarity in enumerate(("positive", "negative"))
     ]
     tables.write(folder / "prompts.parquet", tables.from_rows(report_tables.PROMPTS, prompts), report_tables.PROMPTS)
+    tensors.write(folder / "embeddings.safetensors", _embeddings())
+
+
+def _embeddings() -> dict[str, np.ndarray]:
     rng = np.random.default_rng(6)
-    arrays = {
-        "text": rng.standard_normal((NORMAL + 1, WIDTH)).astype(np.float16),
-        "sentence": rng.standard_normal((NORMAL + 2, WIDTH)).astype(np.float16),
-        "sentence_offsets": np.array([*range(NORMAL + 1), NORMAL + 2], dtype=np.int64),
-        "prompt": rng.standard_normal((2, WIDTH)).astype(np.float16),
+    sentences = _unit(rng.standard_normal((NORMAL + 2, WIDTH)))
+    offsets = np.array([*range(NORMAL + 1), NORMAL + 2], dtype=np.int64)
+    return {
+        "text": _unit(np.add.reduceat(sentences, offsets[:-1])).astype(np.float16),
+        "sentence": sentences.astype(np.float16),
+        "sentence_offsets": offsets,
+        "prompt": _unit(rng.standard_normal((2, WIDTH))).astype(np.float16),
     }
-    tensors.write(folder / "embeddings.safetensors", arrays)
+
+
+def _unit(vectors: np.ndarray) -> np.ndarray:
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
 def _write_similarity(path: Path) -> None:

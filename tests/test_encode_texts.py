@@ -8,6 +8,7 @@ from ruamel.yaml import YAML
 from stages.artifacts import tables, tensors
 from stages.artifacts.report_tables import FINDINGS, PAIRS, PROMPTS, TEXTS
 from stages.encode_texts import main
+from stages.pretraining.texts import Precomputed
 
 CONFIG = {
     "lexicon": "head_mri",
@@ -53,6 +54,13 @@ def test_embeddings_are_unit_vectors_in_the_order_of_the_sentences(texts):
     for i in range(len(rows)):
         mean = stored["sentence"][offsets[i] : offsets[i + 1]].astype(float).mean(axis=0)
         np.testing.assert_allclose(stored["text"][i], mean / np.linalg.norm(mean), atol=2e-3)
+
+
+def test_all_sentences_joined_anew_are_the_embedding_of_the_text(texts):
+    inputs, offsets = Precomputed.load(texts), tensors.read(texts / "embeddings.safetensors")["sentence_offsets"]
+    joined = inputs.join([np.arange(*span) for span in zip(offsets[:-1], offsets[1:], strict=True)])["features"]
+    assert max(np.diff(offsets)) > 2
+    np.testing.assert_allclose(joined, inputs.features["text"], atol=1e-3)
 
 
 def test_reports_in_another_order_of_sentences_embed_alike(texts):

@@ -8,6 +8,7 @@ from stages.pretraining.augmentation import AugmentationParams, BatchWriter, Dra
 from stages.pretraining.corpus import Collator, Corpus
 from stages.pretraining.image_bank import ImageBank
 from stages.pretraining.pairs import load_images
+from stages.pretraining.standardisation import STEP
 from stages.pretraining.texts import Precomputed, TextTable
 
 STILL = AugmentationParams(
@@ -20,7 +21,8 @@ def corpus(tmp_path_factory):
     cohort = write_cohort(tmp_path_factory.mktemp("cohort") / "c")
     store, texts = VolumeStore(cohort.inputs["volumes"]), cohort.inputs["texts"]
     images = load_images(store.table, texts, cohort.inputs["splits"], SEQUENCES, "study")
-    bank = ImageBank(store, images.series, len(SEQUENCES), max_resident_gib=1)
+    training = images.rows_of("train", is_paired=True)
+    bank = ImageBank(store, images.series, len(SEQUENCES), standardise_by=training, max_resident_gib=1)
     return Corpus(images, bank, TextTable.load(texts), Precomputed.load(texts)), store
 
 
@@ -30,15 +32,19 @@ def draw(bank, rows, seed=0, step=0, **changes):
     )
 
 
-def test_without_augmentation_voxels_are_the_stored_ones(corpus):
+def test_without_augmentation_voxels_are_the_standardised_ones(corpus):
     corpus, store = corpus
     rows = np.array([4, 0, 9])
     written = BatchWriter(corpus.bank, 3).write(rows, draw(corpus.bank, rows))
     for b, row in enumerate(rows):
-        for sequence in range(3):
-            series = corpus.images.series[row].get(sequence)
-            expected = np.zeros(corpus.bank.shape) if series is None else store.read(series) / 255
-            np.testing.assert_allclose(written[b, sequence], expected, atol=1e-6)
+        stored = np.zeros((len(SEQUENCES), *corpus.bank.shape), dtype=np.uint8)
+        for sequence, series in corpus.images.series[row].items():
+            stored[sequence] = store.read(series)
+        is_present = stored.any(axis=(1, 2, 3))
+        expected = corpus.bank.standardiser.apply(stored, is_present) * STEP
+        np.testing.assert_array_equal(written[b], expected)
+        assert written[b, is_present].any()
+        assert not written[b, ~is_present].any()
 
 
 def test_a_flip_mirrors_left_and_right_and_takes_the_flipped_text(corpus):
@@ -114,15 +120,20 @@ def test_draws_are_a_function_of_seed_and_step(corpus):
     assert not np.array_equal(first.gain_BS, other.gain_BS)
 
 
+def test_the_standardiser_is_fitted_on_the_training_images_alone(corpus):
+    corpus, store = corpus
+    rows = np.array([2, 5])
+    bank = ImageBank(store, corpus.images.series, len(SEQUENCES), standardise_by=rows, max_resident_gib=0)
+    few = [corpus.images.series[row] for row in rows]
+    alone = ImageBank(store, few, len(SEQUENCES), standardise_by=np.arange(2), max_resident_gib=0)
+    assert np.array_equal(bank.standardiser.mean_SX, alone.standardiser.mean_SX)
+    assert np.array_equal(bank.standardiser.deviation_SX, alone.standardiser.deviation_SX)
+    assert not np.array_equal(bank.standardiser.mean_SX, corpus.bank.standardiser.mean_SX)
+
+
 def test_images_that_do_not_fit_into_memory_are_read_one_by_one(corpus):
     corpus, store = corpus
-    bank = ImageBank(store, corpus.images.series, len(SEQUENCES), max_resident_gib=0)
+    fitted = corpus.bank.standardiser
+    bank = ImageBank(store, corpus.images.series, len(SEQUENCES), standardise_by=fitted, max_resident_gib=0)
     for row in (0, 11, 39):
         assert np.array_equal(bank.image(row), corpus.bank.image(row))
-
-
-def test_sentences_are_drawn_evenly_from_their_own_text(corpus):
-    corpus, _ = corpus
-    uniform = np.array([0.0, 0.49, 0.5, 0.999])
-    assert corpus.texts.draw_sentences(np.full(4, NORMAL), uniform).tolist() == [NORMAL, NORMAL, NORMAL + 1, NORMAL + 1]
-    assert corpus.texts.draw_sentences(np.full(4, 2), uniform).tolist() == [2, 2, 2, 2]

@@ -14,7 +14,7 @@ NUM_IMAGES, NUM_TEXTS = 10, 7
 
 def build():
     torch.manual_seed(0)
-    params = ImageEncoderParams(fine_width=8, width=16, depth=1, num_heads=2, num_queries=2)
+    params = ImageEncoderParams(stem_width=4, fine_width=8, width=16, depth=1, num_heads=2)
     image = build_image_encoder(params, num_sequences=2, shape=(8, 8, 8), embedding_dim=6, projection="mlp")
     objective = Selip(Selip.Params(), Facts(6, similarity_quantile=lambda level: 0.3))
     return torch.nn.ModuleDict({"image": image, "text": TextTower(5, 6), "objective": objective}).double()
