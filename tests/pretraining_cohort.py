@@ -43,7 +43,7 @@ embed_studies: {{batch_size: 7, num_threads: 1, patch_splits: [test]}}
 """
 
 
-SMALL = "{stem_width: 4, fine_width: 8, width: 16}"
+SMALL = "{stem_width: 8, fine_width: 16, width: 32}"
 SMALL_TRANSFORMER = (
     "{fine_width: 8, is_merged: true, width: 16, depth: 1, num_heads: 2, pooling: attention, num_queries: 2}"
 )
