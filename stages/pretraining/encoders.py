@@ -127,8 +127,10 @@ class ImageEncoder(nn.Module):
         )
         self.feature_dim = self.pool.feature_dim
         self.projection = projection_head(projection, self.feature_dim, embedding_dim)
-        self.fine_projection = nn.Linear(params.fine_width, self.feature_dim, bias=False)
-        nn.init.zeros_(self.fine_projection.weight)
+        self.fine_projection: nn.Linear | None = None
+        if params.is_merged:
+            self.fine_projection = nn.Linear(params.fine_width, self.feature_dim, bias=False)
+            nn.init.zeros_(self.fine_projection.weight)
 
     def features(self, volumes_BSX: Tensor, is_present_BS: Tensor) -> Tensor:
         """Encode images as far as the projection.
@@ -152,13 +154,16 @@ class ImageEncoder(nn.Module):
     def encode_patches(self, volumes_BSX: Tensor, is_present_BS: Tensor) -> Tensor:
         """Embed every patch in the shared space (arguments of ``features``).
 
-        A patch is what the pooling would make of its merged token alone, refined by its own fine
-        token through a map that starts at zero (only objectives that use patches train it).
+        A patch is what the pooling would make of its token alone. Where tokens are merged, it is that
+        of the merged token, refined by the patch's own through a map that starts at zero (only
+        objectives that use patches train it).
 
         Returns:
             Patch embeddings in row-major order of the patch grid. Shape (B, P, D).
         """
         fine_BFX, merged_BMW = self._tokens(volumes_BSX, is_present_BS)
+        if self.fine_projection is None:
+            return self.projection(self.pool.dense(merged_BMW))
         coarse_BWX = self.pool.dense(merged_BMW).transpose(1, 2).unflatten(2, self.merge.grid)
         coarse_BPW = functional.interpolate(coarse_BWX, size=fine_BFX.shape[2:]).flatten(2).transpose(1, 2)
         return self.projection(coarse_BPW + self.fine_projection(fine_BFX.flatten(2).transpose(1, 2)))

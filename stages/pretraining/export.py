@@ -1,5 +1,6 @@
 """Trained towers as safetensors and JSON, to be used without DVC, Fabric or this pipeline.
 
+import torch
 from pathlib import Path
 from stages.pretraining.export import load_encoders
 

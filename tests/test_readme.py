@@ -1,0 +1,34 @@
+"""What the README shows is what the repository holds."""
+
+import re
+
+from imports import PIPELINES, ROOT, stages_of
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def table_rows(text):
+    return [line for line in text.splitlines() if line.startswith("| `")]
+
+
+def test_the_picture_shows_every_stage():
+    picture = README.split("```mermaid")[1].split("```")[0]
+    drawn = set(re.findall(r"[a-z_]+(?= [-.]+> )|(?<=> )[a-z_]+", picture))
+    assert drawn == {name for pipeline in PIPELINES for name in stages_of(pipeline)}
+
+
+def test_the_results_table_is_the_committed_one():
+    shown = README.split("<!-- results -->")[1].split("<!-- /results -->")[0]
+    page = (ROOT / "results" / "README.md").read_text(encoding="utf-8")
+    first_table = page.split("## ")[1]
+    assert table_rows(shown) == table_rows(first_table)
+
+
+def test_every_linked_file_exists():
+    for target in re.findall(r"\]\(([^)#:]+)\)", README):
+        assert (ROOT / target).exists(), target
+
+
+def test_make_knows_the_targets_that_are_named():
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M))
+    assert set(re.findall(r"\bmake ([a-z-]+)", README)) <= targets
