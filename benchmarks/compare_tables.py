@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import math
 import sys
 from collections import defaultdict
 from pathlib import Path
@@ -29,7 +30,8 @@ def distance(left: str, right: str) -> float:
     """Absolute difference of two cells; infinite if only one is empty."""
     if not left or not right:
         return 0.0 if left == right else float("inf")
-    return abs(float(left) - float(right))
+    difference = abs(float(left) - float(right))
+    return difference if math.isfinite(difference) else float("inf")
 
 
 def spread_key(cell: tuple[str, ...]) -> tuple[str, str, str]:
@@ -42,9 +44,13 @@ def measure(folders: list[Path]) -> None:
     """Write the largest difference between reruns, per task, metric and kind of cell."""
     runs = [read_cells(folder) for folder in folders]
     spread: dict[tuple[str, str, str], float] = defaultdict(float)
+    if any(run.keys() != runs[0].keys() for run in runs):
+        raise ValueError("reruns hold different cells; measure runs of one configuration")
     for cell in runs[0]:
         values = [run.get(cell, "") for run in runs]
         largest = max(distance(a, b) for a in values for b in values)
+        if not math.isfinite(largest):
+            raise ValueError(f"{' / '.join(cell)}: not a number in every rerun; a spread needs values")
         spread[spread_key(cell)] = max(spread[spread_key(cell)], largest)
     with SPREAD.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")

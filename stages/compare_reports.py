@@ -13,7 +13,7 @@ from pydantic import RootModel
 from stages.artifacts import tables, tensors
 from stages.artifacts.report_tables import FINDINGS, TEXTS
 from stages.params import DEFAULT_PATH, load
-from stages.reports.features import TextFeatures, TextStatements
+from stages.reports.features import TextFeatures, TextStatements, training_centre
 from stages.reports.lexicon import Lexicon
 from stages.reports.scoring import SimilarityParams, TextScorer
 from stages.reports.sparse import SparseSimilarity, keep_all, keep_best
@@ -34,11 +34,17 @@ def main(
     out: Annotated[Path, typer.Option(help="Similarity file to write.")],
     name: Annotated[str | None, typer.Option(help="Entry of `similarities`; the first one by default.")] = None,
     params: Annotated[Path, typer.Option(help="Parameter file.")] = DEFAULT_PATH,
+    splits: Annotated[
+        Path | None, typer.Option(help="splits.parquet: embeddings are centred on its training texts; on all without.")
+    ] = None,
 ) -> None:
     """Write the symmetric similarity of all texts, flipped ones included, as compressed sparse rows."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     config = choose(load("similarities", Similarities, params), name)
-    features = load_features(texts, reports / "findings.parquet")
+    centre = training_centre(texts, splits) if splits else None
+    if centre is None:
+        logger.info("no --splits: embeddings are centred on all texts, not on those of training studies")
+    features = load_features(texts, reports / "findings.parquet", centre)
     matrix = compare(features, config)
     about = {
         "config": config.model_dump(),
@@ -46,7 +52,7 @@ def main(
         "num_texts": features.num_texts,
     }
     stored = {"indptr": matrix.indptr, "indices": matrix.indices, "values": matrix.values}
-    flags = {"is_fallback": features.statements.is_silent}
+    flags = {"is_fallback": features.statements.is_silent} | ({} if centre is None else {"centre": centre})
     tensors.write(out, stored | flags | features.statements.to_tensors(), about)
     logger.info(
         "%d texts, %d entries kept (%.1f %%), %d texts without a statement compared by their embedding",
@@ -69,7 +75,7 @@ def choose(similarities: Similarities, name: str | None) -> SimilarityParams:
     return similarities.root[name]
 
 
-def load_features(texts: Path, findings: Path) -> TextFeatures:
+def load_features(texts: Path, findings: Path, centre: np.ndarray | None = None) -> TextFeatures:
     """Read texts, their embeddings and their statements."""
     embeddings = texts / "embeddings.safetensors"
     lexicon = Lexicon.load(tensors.read_metadata(embeddings)["lexicon"])
@@ -79,7 +85,7 @@ def load_features(texts: Path, findings: Path) -> TextFeatures:
         tables.read(findings, FINDINGS).to_pylist(),
         {code: site.parent for code, site in lexicon.sites.items()},
     )
-    return TextFeatures.load(texts, statements)
+    return TextFeatures.load(texts, statements, centre)
 
 
 def compare(features: TextFeatures, config: SimilarityParams) -> SparseSimilarity:

@@ -30,6 +30,10 @@ def main(
 ) -> None:
     """Extract findings from reports; one row for every report, whatever becomes of it."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
+    if site_key is None and (identifiers or series):
+        raise typer.BadParameter(
+            "--identifiers and --series hold ids made under a site key; pass the same key with --site-key"
+        )
     settings = params.load("extract_findings", ExtractionParams, params_path)
     key = _site_key(site_key)
     known = group_identifiers(tables.read(identifiers, IDENTIFIERS)) if identifiers else {}
@@ -47,7 +51,10 @@ def main(
 def _site_key(path: Path | None) -> SiteKey:
     if path is not None:
         return SiteKey.load(path)
-    logger.info("no --site-key: ids of this run are private and match no other run's")
+    logger.info(
+        "no --site-key: ids of this run match no other run's, and names are masked only where a title or a header "
+        "gives them away; pass --site-key, --identifiers and --series to mask what the DICOM headers hold"
+    )
     return SiteKey.ephemeral()
 
 

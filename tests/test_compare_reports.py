@@ -7,7 +7,8 @@ from ruamel.yaml import YAML
 
 from stages import encode_texts
 from stages.artifacts import tables, tensors
-from stages.artifacts.report_tables import TEXTS
+from stages.artifacts.cohort_tables import SPLIT_TABLE
+from stages.artifacts.report_tables import PAIRS, TEXTS
 from stages.compare_reports import main
 from stages.reports.similarity import BatchSimilarity
 
@@ -93,3 +94,24 @@ def test_the_same_input_gives_the_same_bytes(cohort):
 def test_an_unknown_entry_is_named(cohort):
     with pytest.raises(ValueError, match=r"similarities\.other: no such entry, expected one of \['convex', 'best'"):
         run(cohort, "other")
+
+
+def test_only_training_texts_centre_the_embeddings(cohort):
+    pairs = tables.read(cohort / "texts" / "pairs.parquet", PAIRS).to_pylist()
+    studies = list(dict.fromkeys(pair["study_id"] for pair in pairs))
+    rows = [
+        {"study_id": study, "patient_id": study, "split": "train" if number < 3 else "test"}
+        for number, study in enumerate(studies)
+    ]
+    splits = cohort / "splits.parquet"
+    tables.write(splits, tables.from_rows(SPLIT_TABLE, rows), SPLIT_TABLE)
+    files = {name: cohort / f"{name}-split.safetensors" for name in ("convex", "best")}
+    for name, file in files.items():
+        main(cohort / "texts", cohort / "reports", file, name, cohort / "params.yaml", splits)
+    vectors = tensors.read(cohort / "texts" / "embeddings.safetensors", ["text"])["text"].astype(np.float32)
+    trained = sorted({pair["text_id"] for pair in pairs if pair["study_id"] in studies[:3]})
+    expected = vectors[trained].mean(axis=0)
+    np.testing.assert_allclose(tensors.read(files["convex"], ["centre"])["centre"], expected, atol=1e-6)
+    # what a top-k file leaves out is computed about the same centre
+    np.testing.assert_allclose(whole(files["best"], cohort / "texts"), whole(files["convex"]), atol=1e-3)
+    assert not np.allclose(whole(files["convex"]), whole(run(cohort)), atol=1e-3)

@@ -1,6 +1,7 @@
 import csv
 
 import pytest
+import typer
 
 from stages import extract_findings
 from stages.artifacts import tables
@@ -106,3 +107,8 @@ def test_missing_model(tmp_path):
     params_path.write_text("extract_findings: {lexicon: head_mri, spacy_model: no_such_model}\n")
     with pytest.raises(ValueError, match="not installed"):
         run(tmp_path, write_csv(tmp_path / "r.csv", [("A1", GOOD)]), params_path=params_path)
+
+
+def test_identifiers_without_the_key_they_were_hashed_under_are_refused(tmp_path):
+    with pytest.raises(typer.BadParameter, match="pass the same key"):
+        extract_findings.main(tmp_path / "reports.csv", tmp_path / "out", identifiers=tmp_path / "identifiers.parquet")

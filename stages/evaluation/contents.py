@@ -15,7 +15,7 @@ from scipy import sparse
 from stages.evaluation.gains import Items, overlap_gains, table_gains
 
 NORMAL = "normal"
-# What a study is that says nothing of its content: alike to no other, itself included.
+# A study of which nothing is known: alike to no other, so its key holds its id.
 UNKNOWN = "unknown"
 
 # Gain of two statements of one finding: ½ + ½ (site and side agreement), halved where one of them is hedged.
@@ -72,7 +72,7 @@ def contents_from_truth(studies: pa.Table, lesions: pa.Table) -> Contents:
 
     keys, sets = [], []
     for study_id, indices in members.items():
-        empty = NORMAL if normal.get(study_id, False) else UNKNOWN
+        empty = NORMAL if normal.get(study_id, False) else (UNKNOWN, study_id)
         keys.append(tuple(sorted((kinds[i], masks[i].tobytes()) for i in indices)) or empty)
         sets.append(frozenset((kinds[i][0], *places[i], "present") for i in indices) or empty)
     classes = _number(keys)
@@ -98,7 +98,7 @@ def contents_from_statements(study_ids: Sequence[str], statements: Mapping[str, 
     for study_id in study_ids:
         said = statements.get(study_id, set())
         shown = frozenset(item for item in said if item[0] != NORMAL and item[3] != "absent")
-        keys.append(shown or (NORMAL if said else UNKNOWN))
+        keys.append(shown or (NORMAL if said else (UNKNOWN, study_id)))
     classes = _number(keys)
     shown_by_class = {
         number: sorted(key, key=repr) for key, number in zip(keys, classes, strict=True) if isinstance(key, frozenset)

@@ -132,19 +132,17 @@ class Results:
 def result_rows(results: Results) -> list[Row]:
     """Every estimate with its interval and its difference to the reference method (``results.csv``)."""
     rows: list[Row] = []
-    tested: dict[int, float] = {}
+    adjusted = _adjusted(results, results.params.reference)
     for name, estimates in results.estimates.items():
         for quantity, estimate in estimates.items():
             row = _about(quantity) | {"objective": name, "seed": "all"} | results.cell(estimate)
             reference = results.estimates[results.params.reference].get(quantity)
             if reference is not None and name != results.params.reference:
                 row |= _difference_columns(*results.difference(estimate, reference))
-                if results.is_primary(quantity) and name in results.methods and "p" in row:
-                    tested[len(rows)] = row["p"]
+                if (name, quantity) in adjusted:
+                    row["p_holm"] = adjusted[name, quantity]
             rows.append(row)
             rows += _seed_rows(results, name, quantity, estimate)
-    for position, adjusted in zip(tested, statistics.holm(list(tested.values())), strict=True):
-        rows[position]["p_holm"] = adjusted
     return rows
 
 
@@ -154,19 +152,16 @@ def comparison_rows(results: Results) -> list[Row]:
     Holm's adjustment is over the primary figures of all methods against one baseline.
     """
     rows: list[Row] = []
-    families: dict[str, list[int]] = {}
+    families = {baseline: _adjusted(results, baseline) for baseline in dict.fromkeys(b for _, b in _pairs(results))}
     for name, baseline in _pairs(results):
         for quantity in [quantity for split in results.splits for quantity in results.headlines(split)]:
             pair = results.estimates[name].get(quantity), results.estimates[baseline].get(quantity)
             if pair[0] is None or pair[1] is None:
                 continue
             row = _compare(results, pair[0], pair[1]) | {"objective": name, "baseline": baseline} | _about(quantity)
-            if results.is_primary(quantity) and "p" in row:
-                families.setdefault(baseline, []).append(len(rows))
+            if (name, quantity) in families[baseline]:
+                row["p_holm"] = families[baseline][name, quantity]
             rows.append(row)
-    for positions in families.values():
-        for position, adjusted in zip(positions, statistics.holm([rows[i]["p"] for i in positions]), strict=True):
-            rows[position]["p_holm"] = adjusted
     return rows
 
 
@@ -193,6 +188,19 @@ def _pairs(results: Results) -> Iterator[tuple[str, str]]:
         yield from ((name, other) for other in baselines if {name, other} <= set(results.estimates))
     for baseline in results.params.baselines:
         yield from ((name, baseline) for name in results.methods if baseline in results.estimates and name != baseline)
+
+
+def _adjusted(results: Results, baseline: str) -> dict[tuple[str, Quantity], float]:
+    """Holm-adjusted p of every method's primary figures against one baseline, whichever of them are shown."""
+    p_values: dict[tuple[str, Quantity], float] = {}
+    for name in results.methods:
+        for quantity, estimate in results.estimates[name].items():
+            other = results.estimates[baseline].get(quantity)
+            if name != baseline and other is not None and results.is_primary(quantity):
+                difference, _ = results.difference(estimate, other)
+                if difference is not None:
+                    p_values[name, quantity] = difference.p
+    return dict(zip(p_values, statistics.holm(list(p_values.values())), strict=True))
 
 
 def _compare(results: Results, method: Estimate, baseline: Estimate) -> Row:

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from stages.artifacts import tables, tensors
-from stages.artifacts.report_tables import TEXTS
+from stages.artifacts.cohort_tables import SPLIT_TABLE
+from stages.artifacts.report_tables import PAIRS, TEXTS
 from stages.reports.statements import Statement, encode_statements, is_normal, with_normal
 
 # Line of a statement that a text implies without a sentence of its own.
@@ -98,17 +99,30 @@ class TextFeatures:
     sentences: list[list[str]]
     #: language of each text (N,)
     languages: np.ndarray
-    #: text embeddings, centred on the mean over the texts of studies and L2-normalised (N, D)
+    #: text embeddings, centred and L2-normalised (N, D)
     centred: np.ndarray
     statements: TextStatements
 
     @classmethod
     def build(
-        cls, texts: Sequence[Mapping[str, Any]], embeddings: np.ndarray, statements: TextStatements
+        cls,
+        texts: Sequence[Mapping[str, Any]],
+        embeddings: np.ndarray,
+        statements: TextStatements,
+        centre: np.ndarray | None = None,
     ) -> TextFeatures:
-        """Put together the rows of ``texts.parquet``, their embeddings (N, D) and their statements."""
+        """Put together the rows of ``texts.parquet``, their embeddings (N, D) and their statements.
+
+        Args:
+            texts: rows of ``texts.parquet``.
+            embeddings: text embeddings (N, D).
+            statements: statements of the texts.
+            centre: mean embedding of the training texts (D,); of all texts of studies by default.
+        """
         vectors = embeddings.astype(np.float32)
-        centred = vectors - vectors[[text["num_studies"] > 0 for text in texts]].mean(axis=0)
+        if centre is None:
+            centre = vectors[[text["num_studies"] > 0 for text in texts]].mean(axis=0)
+        centred = vectors - centre
         norms = np.linalg.norm(centred, axis=1, keepdims=True)
         return cls(
             [text["text"].split("\n") for text in texts],
@@ -118,8 +132,8 @@ class TextFeatures:
         )
 
     @classmethod
-    def load(cls, folder: Path, statements: TextStatements) -> TextFeatures:
-        """Read what ``encode_texts`` wrote.
+    def load(cls, folder: Path, statements: TextStatements, centre: np.ndarray | None = None) -> TextFeatures:
+        """Read what ``encode_texts`` wrote; ``centre`` as in ``build``.
 
         Raises:
             ValueError: if the statements are those of other texts.
@@ -130,12 +144,31 @@ class TextFeatures:
                 f"{folder}: {len(texts)} texts, expected {len(statements.is_normal)} as in the similarity; "
                 "run `dvc repro`"
             )
-        return cls.build(texts, tensors.read(folder / "embeddings.safetensors", ["text"])["text"], statements)
+        return cls.build(texts, tensors.read(folder / "embeddings.safetensors", ["text"])["text"], statements, centre)
 
     @property
     def num_texts(self) -> int:
         """N."""
         return len(self.sentences)
+
+
+def training_centre(folder: Path, splits: Path) -> np.ndarray:
+    """Mean embedding of the unique texts of training studies (D,): no text of another split enters S.
+
+    Args:
+        folder: folder of ``encode_texts``.
+        splits: ``splits.parquet``.
+
+    Raises:
+        ValueError: if no training study has a text.
+    """
+    split_of = {row["study_id"]: row["split"] for row in tables.read(splits, SPLIT_TABLE).to_pylist()}
+    pairs = tables.read(folder / "pairs.parquet", PAIRS).to_pylist()
+    text_ids = sorted({pair["text_id"] for pair in pairs if split_of.get(pair["study_id"]) == "train"})
+    if not text_ids:
+        raise ValueError(f"{splits}: no training study has a text; check split_cohort.fractions")
+    vectors: np.ndarray = tensors.read(folder / "embeddings.safetensors", ["text"])["text"][text_ids]
+    return vectors.astype(np.float32).mean(axis=0)
 
 
 def _spans(offsets: np.ndarray) -> list[slice]:

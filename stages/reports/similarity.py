@@ -84,5 +84,6 @@ def _open_scorer(file: Path, texts: Path, about: dict[str, Any]) -> TextScorer:
     from stages.reports.features import TextFeatures, TextStatements
     from stages.reports.scoring import SimilarityParams, TextScorer
 
-    statements = TextStatements.from_tensors(tensors.read(file))
-    return TextScorer(TextFeatures.load(texts, statements), SimilarityParams.model_validate(about["config"]))
+    stored = tensors.read(file)
+    features = TextFeatures.load(texts, TextStatements.from_tensors(stored), stored.get("centre"))
+    return TextScorer(features, SimilarityParams.model_validate(about["config"]))
