@@ -29,7 +29,7 @@ $(VENV)/.installed: pyproject.toml
 code-deps: $(VENV)/.installed  ## rewrite the code dependencies in dvc.yaml from the imports
 	python tests/imports.py
 
-site-key: $(VENV)/.installed  ## make KEY=/safe/place/site.key, once per site
+site-key: $(VENV)/.installed  ## once per site: make site-key KEY=/safe/place/site.key
 	python -m stages.artifacts.make_key "$(KEY)" --link data/site.key
 
 clean:  ## training state and caches of the stages
