@@ -55,13 +55,13 @@ def draw_class_bars(path: Path, results: Results, metric: str, fraction: float |
     """Draw the AUC of each class in the primary split as one group of bars, one bar per method."""
     macro = Quantity(CLASSIFICATION, metric, results.params.primary_split, MACRO, fraction)
     names = [name for name, estimates in results.estimates.items() if name != CHANCE and macro in estimates]
-    classes = list(
-        dict.fromkeys(
+    classes = sorted(
+        {
             quantity.cls
             for name in names
             for quantity in results.estimates[name]
             if quantity != macro and replace(quantity, cls=MACRO) == macro
-        )
+        }
     )
     figure = Figure(figsize=(max(6.0, 1.5 + 0.13 * len(names) * len(classes)), 4.2), layout="constrained")
     FigureCanvasAgg(figure)
@@ -73,7 +73,7 @@ def draw_class_bars(path: Path, results: Results, metric: str, fraction: float |
         values = np.array([cell.get("value", np.nan) for cell in cells], dtype=float)
         errors = np.array([[cell.get(side, np.nan) for cell in cells] for side in ("low", "high")], dtype=float)
         distances = np.clip(np.abs(errors - values), 0, None)
-        colour = REFERENCE_COLOUR if name == METADATA else CLASS_COLOURS[position % len(CLASS_COLOURS)]
+        colour = _colour(results, name)
         style = {"elinewidth": 0.6, "ecolor": "#555555"}
         axes.bar(places, values, width, yerr=distances, label=name, color=colour, error_kw=style)
     axes.axhline(0.5, color="#555555", linewidth=0.8, linestyle="--")
@@ -119,6 +119,13 @@ def draw_all(folder: Path, results: Results) -> list[tuple[str, str]]:
         draw_class_bars(folder / file, results, metric, fraction, f"{title}, {split} split")
         drawn.append((file, f"{title}, {split} split"))
     return drawn
+
+
+def _colour(results: Results, name: str) -> str:
+    """Colour of a method, the same in every figure, whichever methods it shows."""
+    if name not in results.methods:
+        return REFERENCE_COLOUR
+    return CLASS_COLOURS[results.methods.index(name) % len(CLASS_COLOURS)]
 
 
 def _draw_interval(axes: Axes, results: Results, name: str, quantity: Quantity, row: int) -> None:
