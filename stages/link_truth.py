@@ -16,13 +16,15 @@ from stages.evaluation.mining import label_table, mine_labels
 logger = logging.getLogger(__name__)
 
 STUDIES, LESIONS, LABELS = "studies.parquet", "lesions.parquet", "labels.parquet"
+#: labels as the reports give them, of every study, whatever the truth
+MINED = "mined.parquet"
 
 
 def main(
     truth: Annotated[Path, typer.Option(help="Truth of the cohort by accession number; may be an empty folder.")],
     reports: Annotated[Path, typer.Option(help="Folder with reports.parquet and findings.parquet.")],
     site_key: Annotated[Path, typer.Option(help="Key that study ids are hashed under.")],
-    out: Annotated[Path, typer.Option(help="Folder for studies.parquet, lesions.parquet and labels.parquet.")],
+    out: Annotated[Path, typer.Option(help="Folder for studies, lesions, labels and mined labels (Parquet).")],
 ) -> None:
     """Link truth and mine labels."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
@@ -35,10 +37,11 @@ def main(
         tables.read(reports / "findings.parquet", report_tables.FINDINGS),
         tables.read(reports / "reports.parquet", report_tables.REPORTS),
     )
-    labels = label_table(known.to_pylist(), mined)
+    labels, mined_only = label_table(known.to_pylist(), mined), label_table([], mined)
     tables.write(out / STUDIES, studies, truth_tables.LINKED_STUDIES)
     tables.write(out / LESIONS, lesions, truth_tables.LINKED_LESIONS)
     tables.write(out / LABELS, labels, truth_tables.LABELS)
+    tables.write(out / MINED, mined_only, truth_tables.LABELS)
     logger.info(
         "link_truth: %d studies and %d lesions with truth; %d labels, %d of them from truth",
         len(studies),

@@ -38,6 +38,7 @@ def main(
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     shared = load("pretrain", PretrainParams, params)
     entry = load(f"objectives.{name}", ObjectiveEntry, params)
+    shared = shared.model_copy(update={"batching": entry.batching or shared.batching})
     objective = find_objective(entry.method)
     objective_params = read_params(objective, entry.params, f"objectives.{name}.params")
     inputs = Inputs(volumes, texts, splits, similarity, labels)

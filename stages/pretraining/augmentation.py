@@ -53,6 +53,7 @@ class Draws:
     noise_start_B: np.ndarray
     is_kept_BS: np.ndarray
     sentence_B: np.ndarray
+    hidden_B: np.ndarray
 
     @classmethod
     def of_step(
@@ -73,12 +74,14 @@ class Draws:
             noise_start_B=random.random(batch),
             is_kept_BS=is_kept_BS,
             sentence_B=random.random(batch),
+            hidden_B=random.random(batch),
         )
 
     @classmethod
     def none(cls, is_present_BS: np.ndarray, num_axes: int) -> Draws:
-        """Leave every image as it is; the first sentence stands for a text."""
+        """Leave every image as it is; what is drawn of texts and patches differs from image to image only."""
         batch, sequences = is_present_BS.shape
+        spread_B = (np.arange(batch) + 0.5) / max(batch, 1)
         return cls(
             is_flipped_B=np.zeros(batch, dtype=bool),
             shift_BA=np.zeros((batch, num_axes), dtype=np.int64),
@@ -87,7 +90,8 @@ class Draws:
             noise_B=np.zeros(batch),
             noise_start_B=np.zeros(batch),
             is_kept_BS=is_present_BS,
-            sentence_B=np.zeros(batch),
+            sentence_B=spread_B,
+            hidden_B=spread_B,
         )
 
 

@@ -14,6 +14,7 @@ from torch import Tensor
 from stages.pretraining.augmentation import BatchWriter, Draws
 from stages.pretraining.image_bank import ImageBank
 from stages.pretraining.labels import Labels
+from stages.pretraining.masking import PatchMask
 from stages.pretraining.objectives.base import Need
 from stages.pretraining.pairs import ImageTable
 from stages.pretraining.similarity_source import SimilaritySource
@@ -63,12 +64,17 @@ class Corpus:
             raise ValueError("similarity: none is loaded; name a file in objectives.*.similarity")
         return self.similarity.off_diagonal_quantile(np.unique(self.images.text_ids_N[self.training_rows]), level)
 
+    def patch_mask(self, patch_size: int) -> PatchMask:
+        """Lay patches of some voxels over the images."""
+        return PatchMask(self.bank.standardiser.find_head(), patch_size, self.bank.is_present_NS.shape[1])
+
     def missing(self, needs: frozenset[Need]) -> list[Need]:
         """List what an objective needs and this corpus does not offer."""
         offered = {
             "similarity": self.similarity is not None,
             "labels": self.labels is not None,
             "sentences": self.text_view == "sentence",
+            "hidden_patches": True,
         }
         return sorted(need for need in needs if not offered[need])
 
@@ -90,13 +96,33 @@ class Samples:
 class Collator:
     """Makes the batches of one training; its image buffer is used again at every step."""
 
-    def __init__(self, corpus: Corpus, batch_size: int, needs: frozenset[Need]) -> None:
+    def __init__(
+        self,
+        corpus: Corpus,
+        batch_size: int,
+        needs: frozenset[Need],
+        *,
+        patch_mask: PatchMask | None = None,
+        reads_text: bool = True,
+    ) -> None:
         self._corpus = corpus
         self._needs = needs
+        self._patch_mask = patch_mask
+        self._reads_text = reads_text
         self._writer = BatchWriter(corpus.bank, batch_size)
 
     def collate(self, rows_B: np.ndarray, draws: Draws) -> Samples:
         """Collect images, texts and what the objective needs; a flipped image takes the flipped text."""
+        volumes_BSX = self._writer.write(rows_B, draws)
+        told = self._patches(volumes_BSX, draws) | self._labels(rows_B)
+        text_inputs, told_of_texts = self._texts(rows_B, draws) if self._reads_text else ({}, _no_texts(rows_B))
+        images = {
+            "volumes_BSX": torch.from_numpy(volumes_BSX),
+            "is_present_BS": torch.from_numpy(draws.is_kept_BS),
+        }
+        return Samples(images, text_inputs, told | told_of_texts)
+
+    def _texts(self, rows_B: np.ndarray, draws: Draws) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         corpus = self._corpus
         text_ids_B = corpus.images.text_ids_N[rows_B]
         text_ids_B = np.where(draws.is_flipped_B, corpus.texts.flipped_T[text_ids_B], text_ids_B)
@@ -111,11 +137,26 @@ class Collator:
         told = {"text_index_B": torch.from_numpy(index_B)}
         if "similarity" in self._needs and corpus.similarity is not None:
             told["similarity_UU"] = torch.from_numpy(corpus.similarity.block(text_ids_U))
-        if "labels" in self._needs and corpus.labels is not None:
-            told["labels_BC"] = torch.from_numpy(corpus.labels.values_NC[rows_B])
-            told["is_known_BC"] = torch.from_numpy(corpus.labels.is_known_NC[rows_B])
-        images = {
-            "volumes_BSX": torch.from_numpy(self._writer.write(rows_B, draws)),
-            "is_present_BS": torch.from_numpy(draws.is_kept_BS),
+        return text_inputs, told
+
+    def _labels(self, rows_B: np.ndarray) -> dict[str, Tensor]:
+        labels = self._corpus.labels
+        if "labels" not in self._needs or labels is None:
+            return {}
+        return {
+            "labels_BC": torch.from_numpy(labels.values_NC[rows_B]),
+            "is_known_BC": torch.from_numpy(labels.is_known_NC[rows_B]),
         }
-        return Samples(images, text_inputs, told)
+
+    def _patches(self, volumes_BSX: np.ndarray, draws: Draws) -> dict[str, Tensor]:
+        """Hide patches in place; what they were is told."""
+        if "hidden_patches" not in self._needs or self._patch_mask is None:
+            return {}
+        patches_BPS = np.ascontiguousarray(self._patch_mask.average(volumes_BSX))
+        is_hidden_BPS = self._patch_mask.hide(volumes_BSX, draws.is_kept_BS, draws.hidden_B)
+        return {"patches_BPS": torch.from_numpy(patches_BPS), "is_hidden_BPS": torch.from_numpy(is_hidden_BPS)}
+
+
+def _no_texts(rows_B: np.ndarray) -> dict[str, Tensor]:
+    """Every image refers to the one empty text of an objective that reads none."""
+    return {"text_index_B": torch.zeros(len(rows_B), dtype=torch.int64)}

@@ -7,6 +7,7 @@ W width, D embedding; X stands for the spatial axes (R, A, S in 3D).
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -71,9 +72,17 @@ class SequenceStem(nn.Module):
 
     def forward(self, volumes_BSX: Tensor, is_present_BS: Tensor) -> Tensor:
         """Return one token for each patch. Shape (B, F, X)."""
+        return self.combine(self.see(volumes_BSX, is_present_BS), is_present_BS)
+
+    def see(self, volumes_BSX: Tensor, is_present_BS: Tensor) -> Tensor:
+        """Return what the first convolution makes of the sequences present, on its finer grid. Shape (B, C, X)."""
         # filled and not multiplied: an absent slot may hold anything, NaN included.
         absent_BSX = ~is_present_BS.view(*is_present_BS.shape, *(1 for _ in volumes_BSX.shape[2:]))
-        tokens_BFX = self.second(functional.gelu(self.first(volumes_BSX.masked_fill(absent_BSX, 0))))
+        return functional.gelu(self.first(volumes_BSX.masked_fill(absent_BSX, 0)))
+
+    def combine(self, seen_BCX: Tensor, is_present_BS: Tensor) -> Tensor:
+        """Make one token of each patch of that. Shape (B, F, X)."""
+        tokens_BFX = self.second(seen_BCX)
         shift_BF = is_present_BS.to(self.sequence_embedding.dtype) @ self.sequence_embedding
         shift_BFX = shift_BF.view(*shift_BF.shape, *(1 for _ in tokens_BFX.shape[2:]))
         return functional.gelu(tokens_BFX + self.position + shift_BFX)
@@ -93,6 +102,15 @@ class Merge(nn.Module):
     def forward(self, tokens_BFX: Tensor) -> Tensor:
         """Return merged tokens. Shape (B, M, W)."""
         return self.convolution(tokens_BFX).flatten(2).transpose(1, 2) + self.position
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """What an image becomes on its way: the first convolution, patch tokens, tokens after the trunk."""
+
+    seen_BCX: Tensor
+    fine_BFX: Tensor
+    merged_BMW: Tensor
 
 
 class ImageEncoder(nn.Module):
@@ -145,7 +163,7 @@ class ImageEncoder(nn.Module):
         Raises:
             ValueError: if the shapes do not fit one another or the encoder.
         """
-        return self.pool(self._tokens(volumes_BSX, is_present_BS)[1])
+        return self.pool(self._tokens(volumes_BSX, is_present_BS).merged_BMW)
 
     def forward(self, volumes_BSX: Tensor, is_present_BS: Tensor) -> Tensor:
         """Embed images in the space shared with texts (arguments of ``features``). Shape (B, D)."""
@@ -161,17 +179,29 @@ class ImageEncoder(nn.Module):
         Returns:
             Patch embeddings in row-major order of the patch grid. Shape (B, P, D).
         """
-        fine_BFX, merged_BMW = self._tokens(volumes_BSX, is_present_BS)
+        tokens = self._tokens(volumes_BSX, is_present_BS)
         if self.fine_projection is None:
-            return self.projection(self.pool.dense(merged_BMW))
-        coarse_BWX = self.pool.dense(merged_BMW).transpose(1, 2).unflatten(2, self.merge.grid)
-        coarse_BPW = functional.interpolate(coarse_BWX, size=fine_BFX.shape[2:]).flatten(2).transpose(1, 2)
-        return self.projection(coarse_BPW + self.fine_projection(fine_BFX.flatten(2).transpose(1, 2)))
+            return self.projection(self.pool.dense(tokens.merged_BMW))
+        coarse_BWX = self.pool.dense(tokens.merged_BMW).transpose(1, 2).unflatten(2, self.merge.grid)
+        coarse_BPW = functional.interpolate(coarse_BWX, size=tokens.fine_BFX.shape[2:]).flatten(2).transpose(1, 2)
+        return self.projection(coarse_BPW + self.fine_projection(tokens.fine_BFX.flatten(2).transpose(1, 2)))
 
-    def _tokens(self, volumes_BSX: Tensor, is_present_BS: Tensor) -> tuple[Tensor, Tensor]:
+    def feature_maps(self, volumes_BSX: Tensor, is_present_BS: Tensor) -> list[Tensor]:
+        """Encode images into maps for a decoder (arguments of ``features``).
+
+        Returns:
+            Maps (B, channels, X) from the finest grid to the coarsest, each grid coarser than the one before.
+        """
+        tokens = self._tokens(volumes_BSX, is_present_BS)
+        merged_BWX = tokens.merged_BMW.transpose(1, 2).unflatten(2, self.merge.grid)
+        is_merged = merged_BWX.shape[2:] != tokens.fine_BFX.shape[2:]
+        return [tokens.seen_BCX, *([tokens.fine_BFX] if is_merged else []), merged_BWX]
+
+    def _tokens(self, volumes_BSX: Tensor, is_present_BS: Tensor) -> Tokens:
         check_images(volumes_BSX, is_present_BS, self.num_sequences)
-        fine_BFX = self.stem(volumes_BSX, is_present_BS)
-        return fine_BFX, self.trunk(self.merge(fine_BFX))
+        seen_BCX = self.stem.see(volumes_BSX, is_present_BS)
+        fine_BFX = self.stem.combine(seen_BCX, is_present_BS)
+        return Tokens(seen_BCX, fine_BFX, self.trunk(self.merge(fine_BFX)))
 
 
 def check_images(volumes_BSX: Tensor, is_present_BS: Tensor, num_sequences: int) -> None:

@@ -25,6 +25,7 @@ from stages.pretraining.checkpoints import load_state, save_state
 from stages.pretraining.corpus import Collator, Corpus, Samples
 from stages.pretraining.curves import Curves
 from stages.pretraining.export import export_encoders
+from stages.pretraining.flops import flops_per_row, peak_flops
 from stages.pretraining.gradient_cache import CachedEmbeddings
 from stages.pretraining.objectives.base import Batch, Facts, Objective, Outcome
 from stages.pretraining.optimisation import build_optimiser, learning_rate
@@ -34,6 +35,7 @@ from stages.pretraining.towers import OBJECTIVE_STREAM, TowerConfig, Towers, bui
 
 _MIB = 2**20
 _KIB_PER_MIB = 1024
+_GIGA = 1e9
 
 
 @dataclass(frozen=True)
@@ -108,10 +110,12 @@ class Trainer:
         self._fabric, self._corpus, self._recipe, self._seed = fabric, corpus, recipe, seed
         params = recipe.params
         self._towers = build_towers(recipe.towers, seed)
+        patch_mask = corpus.patch_mask(params.image.patch_size)
         facts = Facts(
             params.embedding_dim,
             len(recipe.towers.classes),
             corpus.similarity_quantile if corpus.similarity is not None else None,
+            patch_mask.patches_shape,
         )
         with seeded(seed, OBJECTIVE_STREAM):
             self._objective: Any = recipe.objective(recipe.objective_params, facts)
@@ -124,7 +128,10 @@ class Trainer:
         self._trained = [parameter for parameter in self._modules.parameters() if parameter.requires_grad]
         self._optimiser = build_optimiser(params.optimiser, [self._modules])
         self._needs = recipe.objective.needs(recipe.objective_params)
-        self._collator = Collator(corpus, params.batch_size, self._needs)
+        self._reads_text = recipe.objective.aligns_text
+        self._collator = Collator(
+            corpus, params.batch_size, self._needs, patch_mask=patch_mask, reads_text=self._reads_text
+        )
         self._folder = recipe.work / f"seed{seed}"
         self._state: dict[str, Any] = {"step": 0, "history": [], "seconds": 0.0}
         self._resume()
@@ -174,11 +181,13 @@ class Trainer:
     def _derive(self, samples: Samples) -> Outcome:
         """Leave the gradient of the whole batch in every parameter."""
         images = self._embed(self._towers.image, samples.image_inputs)
-        texts = self._embed(self._towers.text, samples.text_inputs)
-        outcome: Outcome = self._objective(Batch(images.leaves, texts.leaves, **samples.told))
+        texts = self._embed(self._towers.text, samples.text_inputs) if self._reads_text else None
+        text_UD = self._no_text(images.leaves) if texts is None else texts.leaves
+        outcome: Outcome = self._objective(Batch(images.leaves, text_UD, **samples.told))
         outcome.loss.backward()
         images.backward()
-        texts.backward()
+        if texts is not None:
+            texts.backward()
         if self._fabric.world_size > 1:
             self._add_gradients()
         return outcome
@@ -194,6 +203,10 @@ class Trainer:
             num_ranks=fabric.world_size,
             reduce_sum=self._sum if fabric.world_size > 1 else None,
         )
+
+    @staticmethod
+    def _no_text(image_BD: torch.Tensor) -> torch.Tensor:
+        return image_BD.new_zeros(1, image_BD.shape[1])
 
     def _sum(self, tensor: torch.Tensor) -> torch.Tensor:
         return cast(torch.Tensor, self._fabric.all_reduce(tensor, reduce_op="sum"))
@@ -217,7 +230,8 @@ class Trainer:
             samples = self._collator.collate(picked, draws).to(self._fabric.device)
             with self._fabric.autocast():
                 image_BD = self._towers.image(**samples.image_inputs)
-                text_UD = self._towers.text(**samples.text_inputs)
+                reads = self._reads_text
+                text_UD = self._towers.text(**samples.text_inputs) if reads else self._no_text(image_BD)
             losses.append(self._objective(Batch(image_BD, text_UD, **samples.told)).loss.item())
         return float(np.mean(losses)) if losses else None
 
@@ -250,10 +264,25 @@ class Trainer:
             if is_gpu
             else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / _KIB_PER_MIB
         )
-        seconds = self._state["seconds"]
+        images_per_second = params.updates * params.batch_size / self._state["seconds"]
+        flops = self._flops_per_image()
+        peak = peak_flops(self._fabric.device)
+        utilisation = (
+            {"model_flop_utilisation": flops * images_per_second / (peak * self._fabric.world_size)} if peak else {}
+        )
         return {
             **{name: value for name, value in last.items() if name != "step"},
-            "seconds": round(seconds, 2),
-            "images_per_second": round(params.updates * params.batch_size / seconds, 1),
+            "seconds": round(self._state["seconds"], 2),
+            "images_per_second": round(images_per_second, 1),
             "peak_memory_mib": round(peak_mib, 1),
+            "gigaflops_per_image": round(flops / _GIGA, 4),
+            **utilisation,
         }
+
+    def _flops_per_image(self) -> float:
+        """Cost of one image and its share of the texts; a batch without augmentation stands for all."""
+        rows_B, bank = self._corpus.training_rows[:2], self._corpus.bank
+        draws = Draws.none(bank.is_present_NS[rows_B], len(bank.shape))
+        samples = self._collator.collate(rows_B, draws).to(self._fabric.device)
+        flops = flops_per_row(self._towers.image, samples.image_inputs)
+        return flops + (flops_per_row(self._towers.text, samples.text_inputs) if self._reads_text else 0.0)

@@ -56,17 +56,28 @@ class ResNetEncoder(nn.Module):
         """Embed every position of the last feature map in the shared space. Shape (B, P, D)."""
         return self.projection(self.pool.dense(self._tokens(volumes_BSX, is_present_BS)))
 
+    def feature_maps(self, volumes_BSX: Tensor, is_present_BS: Tensor) -> list[Tensor]:
+        """Maps of every layer, from the finest grid to the coarsest (see ``ImageEncoder.feature_maps``)."""
+        return self._maps(self._inputs(volumes_BSX, is_present_BS))
+
     def _tokens(self, volumes_BSX: Tensor, is_present_BS: Tensor) -> Tensor:
+        last_BCX = self._maps(self._inputs(volumes_BSX, is_present_BS))[-1]
+        return self.reduce(last_BCX.flatten(2).transpose(1, 2))
+
+    def _inputs(self, volumes_BSX: Tensor, is_present_BS: Tensor) -> Tensor:
         check_images(volumes_BSX, is_present_BS, self.num_sequences)
         present_BSX = is_present_BS.view(*is_present_BS.shape, *(1 for _ in volumes_BSX.shape[2:]))
         image_BSX = volumes_BSX.masked_fill(~present_BSX, 0)
         presence_BSX = present_BSX.to(volumes_BSX.dtype).expand_as(volumes_BSX)
-        return self.reduce(self._map(torch.cat([image_BSX, presence_BSX], dim=1)).flatten(2).transpose(1, 2))
+        return torch.cat([image_BSX, presence_BSX], dim=1)
 
-    def _map(self, image_BCX: Tensor) -> Tensor:
+    def _maps(self, image_BCX: Tensor) -> list[Tensor]:
         network = self.network
-        image_BCX = network.maxpool(network.act(network.bn1(network.conv1(image_BCX))))
-        return network.layer4(network.layer3(network.layer2(network.layer1(image_BCX))))
+        maps = [network.act(network.bn1(network.conv1(image_BCX)))]
+        maps.append(network.layer1(network.maxpool(maps[0])))
+        for layer in (network.layer2, network.layer3, network.layer4):
+            maps.append(layer(maps[-1]))
+        return maps
 
 
 def with_group_norm(network: nn.Module) -> Any:

@@ -72,6 +72,7 @@ class ObjectiveEntry(Params):
         params: parameters of the method.
         text_view: what stands for a text at each step: the whole ``text``, a random ``subset`` of its
             sentences, or one random ``sentence``.
+        batching: in place of ``pretrain.batching``, for ablations.
         projection: head of both towers, ``linear`` or ``mlp``.
         shuffle_seed: permute the similarity among training texts under this seed (a control).
         is_trained: false leaves the encoders as they were drawn (the random reference).
@@ -82,6 +83,7 @@ class ObjectiveEntry(Params):
     labels: str
     params: dict[str, Any] = {}
     text_view: Literal["text", "subset", "sentence"] = "subset"
+    batching: Batching | None = None
     projection: Projection = "linear"
     shuffle_seed: int | None = None
     is_trained: bool = True

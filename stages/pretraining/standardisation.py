@@ -22,6 +22,8 @@ STEP = 1.0 / 16.0
 _FOREGROUND = 25.5
 _MIN_SPREAD_OF_HEAD = 12.75
 _MIN_SPREAD_AT_VOXEL = 0.2
+# Halfway from the head's mean, 0, to the background.
+_HEAD_LEVEL = -1.0
 _LARGEST = 127
 
 
@@ -71,6 +73,10 @@ class Standardiser:
         values_SX = (_standardise_heads(image_SX) - self.mean_SX) / (self.deviation_SX + _MIN_SPREAD_AT_VOXEL)
         steps_SX = np.rint(values_SX / STEP).clip(-_LARGEST, _LARGEST)
         return (steps_SX * _like(is_present_S, image_SX)).astype(np.int8)
+
+    def find_head(self) -> np.ndarray:
+        """Voxels where training images show the head in some sequence. Shape (X,)."""
+        return self.mean_SX.max(axis=0) > _HEAD_LEVEL
 
     def save(self, folder: Path) -> None:
         """Write the maps beside exported encoders."""

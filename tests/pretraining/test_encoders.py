@@ -1,4 +1,4 @@
-from itertools import product
+from itertools import pairwise, product
 
 import pytest
 import torch
@@ -154,3 +154,18 @@ def test_shapes_that_do_not_fit_are_refused():
         build((9, 12, 8))
     with pytest.raises(ValueError, match="width=16: not divisible by num_heads=3"):
         build((8, 8), SMALL.model_copy(update={"num_heads": 3}))
+
+
+@pytest.mark.parametrize(
+    "params", [SMALL, SMALL.model_copy(update={"is_merged": True, "depth": 1})], ids=["plain", "merged"]
+)
+@pytest.mark.parametrize("dims", SHAPES)
+def test_feature_maps_get_coarser_and_agree_with_the_features(dims, params):
+    encoder = build(SHAPES[dims], params)
+    volumes, is_present = images(SHAPES[dims])
+    maps = encoder.feature_maps(volumes, is_present)
+    assert len(maps) == 2 + params.is_merged
+    for finer, coarser in pairwise(maps):
+        assert all(a > b for a, b in zip(finer.shape[2:], coarser.shape[2:], strict=True))
+    last_BMW = maps[-1].flatten(2).transpose(1, 2)
+    torch.testing.assert_close(encoder.pool(last_BMW), encoder.features(volumes, is_present))

@@ -1,6 +1,6 @@
 """What every objective is given and gives back, and the pieces that they share.
 
-Shape suffixes: B images of the batch, U texts of the batch, D embedding, C labels.
+Shape suffixes: B images of the batch, U texts of the batch, D embedding, C labels, P patches, S sequences.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from stages.params import Params as BaseParams
 
-Need = Literal["similarity", "labels", "sentences"]
+Need = Literal["similarity", "labels", "sentences", "hidden_patches"]
 
 MAX_LOGIT_SCALE = 100.0
 
@@ -32,6 +32,8 @@ class Batch:
         similarity_UU: report similarity in [0, 1], symmetric, diagonal 1; None where not needed.
         labels_BC: 1 present, 0 absent, arbitrary where unknown; None where not needed.
         is_known_BC: which labels are known.
+        patches_BPS: mean standardised intensity of every patch in every sequence, before any was hidden.
+        is_hidden_BPS: which of them the image encoder was not shown.
     """
 
     image_BD: Tensor
@@ -40,6 +42,8 @@ class Batch:
     similarity_UU: Tensor | None = None
     labels_BC: Tensor | None = None
     is_known_BC: Tensor | None = None
+    patches_BPS: Tensor | None = None
+    is_hidden_BPS: Tensor | None = None
 
     def __post_init__(self) -> None:
         """Refuse shapes that do not belong together.
@@ -54,7 +58,10 @@ class Batch:
             _expect("similarity", self.similarity_UU.shape, (num_texts, num_texts))
         if self.labels_BC is not None:
             _expect("labels", self.labels_BC.shape[:1], (num_images,))
-            _expect("known labels", None if self.is_known_BC is None else self.is_known_BC.shape, self.labels_BC.shape)
+            _expect("known labels", _shape(self.is_known_BC), self.labels_BC.shape)
+        if self.patches_BPS is not None:
+            _expect("patches", self.patches_BPS.shape[:1], (num_images,))
+            _expect("hidden patches", _shape(self.is_hidden_BPS), self.patches_BPS.shape)
 
 
 @dataclass(frozen=True)
@@ -65,11 +72,13 @@ class Facts:
         embedding_dim: D.
         num_labels: C, 0 without labels.
         similarity_quantile: quantile of off-diagonal similarity over the training texts, by level.
+        patches_shape: P and S of ``Batch.patches_BPS``.
     """
 
     embedding_dim: int
     num_labels: int = 0
     similarity_quantile: Callable[[float], float] | None = None
+    patches_shape: tuple[int, int] = (0, 0)
 
 
 @dataclass(frozen=True)
@@ -107,6 +116,14 @@ class Objective(Protocol):
 
     def __call__(self, batch: Batch) -> Outcome:
         """Judge one batch."""
+        ...
+
+    def matching_targets(self, batch: Batch) -> Tensor | None:
+        """Share of each image's matching target on the text of each image of the batch.
+
+        A share of 0 makes the pair a negative, and the objective pushes it apart. Shape (B, B), rows
+        sum to 1; None where images are not matched with texts.
+        """
         ...
 
 
@@ -149,9 +166,81 @@ def soft_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
     return -(targets * logits.log_softmax(dim=-1)).sum(dim=-1)
 
 
+def soft_targets(blend_UU: Tensor, text_index_B: Tensor, count_U: Tensor) -> tuple[Tensor, Tensor]:
+    """Targets of both directions for images that may share texts.
+
+    Args:
+        blend_UU: A, mass that text u gives to text v; rows sum to 1.
+        text_index_B: text of each image.
+        count_U: n_u, images of each text, at least 1.
+
+    Returns:
+        T = P·A over texts, shape (B, U), and R_ui = Σ_v A_uv·P_iv/n_v over images, shape (U, B).
+        The rows of both sum to 1.
+    """
+    return blend_UU[text_index_B], (blend_UU / count_U)[:, text_index_B]
+
+
+def matching_loss(logits_BU: Tensor, blend_UU: Tensor, text_index_B: Tensor) -> Outcome:
+    """Soft matching of images with unique texts, L = ½[mean_i CE(Z_i, T_i) + Σ_u (n_u/B)·CE(Zᵀ_u, R_u)].
+
+    Args:
+        logits_BU: Z.
+        blend_UU: A, mass that each text gives to every text; rows sum to 1.
+        text_index_B: text of each image.
+
+    Returns:
+        The terms of both directions, and how soft their targets are.
+    """
+    count_U = torch.bincount(text_index_B, minlength=len(blend_UU)).float()
+    share_U = count_U / len(text_index_B)
+    image_targets_BU, text_targets_UB = soft_targets(blend_UU, text_index_B, count_U)
+    image_to_text = soft_cross_entropy(logits_BU, image_targets_BU).mean() / 2
+    text_to_image = (share_U * soft_cross_entropy(logits_BU.T, text_targets_UB)).sum() / 2
+    target_entropy = (entropy(image_targets_BU).mean() + (share_U * entropy(text_targets_UB)).sum()) / 2
+    logged = {
+        "excess": (image_to_text + text_to_image - target_entropy).detach(),
+        "effective_targets": entropy(image_targets_BU).mean().exp(),
+        "own_mass": (share_U * blend_UU.diagonal()).sum(),
+    }
+    return Outcome({"image_to_text": image_to_text, "text_to_image": text_to_image}, logged)
+
+
+def targets_of_pairs(blend_UU: Tensor, text_index_B: Tensor) -> Tensor:
+    """Share of each image's target on the text of each image, where equal texts share theirs. Shape (B, B)."""
+    count_U = torch.bincount(text_index_B, minlength=len(blend_UU)).float()
+    return soft_targets(blend_UU, text_index_B, count_U)[1][text_index_B]
+
+
 def entropy(targets: Tensor) -> Tensor:
     """Entropy in nats of each row of probabilities. Shape (rows,)."""
     return torch.special.entr(targets).sum(dim=-1)
+
+
+def required(similarity_UU: Tensor | None) -> Tensor:
+    """Return the similarity of a batch.
+
+    Raises:
+        ValueError: if the batch has none.
+    """
+    if similarity_UU is None:
+        raise ValueError("similarity: expected a tensor, got None; name a file in objectives.*.similarity")
+    return similarity_UU
+
+
+def required_quantile(facts: Facts, level: float, method: str) -> float:
+    """Quantile of the similarity between different training texts.
+
+    Raises:
+        ValueError: if the training has no similarity.
+    """
+    if facts.similarity_quantile is None:
+        raise ValueError(f"similarity: expected one for {method}, got none; name a file in objectives.*.similarity")
+    return facts.similarity_quantile(level)
+
+
+def _shape(tensor: Tensor | None) -> Sequence[int] | None:
+    return None if tensor is None else tensor.shape
 
 
 def _expect(what: str, got: Sequence[int] | None, expected: Sequence[int]) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import torch
 from pydantic import Field
-from torch import nn
+from torch import Tensor, nn
 
 from stages.params import Params as BaseParams
 from stages.pretraining.objectives.base import (
@@ -52,6 +53,10 @@ class Clip(nn.Module):
             {"image_to_text": image_to_text_B.mean() / 2, "text_to_image": text_to_image_B.mean() / 2},
             {"logit_scale": scale.detach()},
         )
+
+    def matching_targets(self, batch: Batch) -> Tensor:
+        """Each image has one positive, its own pair. Shape (B, B)."""
+        return torch.eye(len(batch.image_BD), device=batch.image_BD.device)
 
 
 OBJECTIVE = Clip

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import torch
 from pydantic import Field
-from torch import nn
+from torch import Tensor, nn
 
 from stages.params import Params as BaseParams
 from stages.pretraining.objectives.base import (
@@ -54,6 +55,10 @@ class ConVIRT(nn.Module):
                 "text_to_image": (1 - self.image_weight) * text_to_image_B.mean(),
             }
         )
+
+    def matching_targets(self, batch: Batch) -> Tensor:
+        """Each image has one positive, its own pair. Shape (B, B)."""
+        return torch.eye(len(batch.image_BD), device=batch.image_BD.device)
 
 
 OBJECTIVE = ConVIRT

@@ -6,6 +6,7 @@ Shape suffixes: B images of the batch, U unique texts of the batch.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Literal
 
 import torch
@@ -22,9 +23,12 @@ from stages.pretraining.objectives.base import (
     Outcome,
     cosine_logits,
     entropy,
+    matching_loss,
     matching_losses,
     paired_texts,
-    soft_cross_entropy,
+    required,
+    required_quantile,
+    targets_of_pairs,
 )
 
 _BISECTIONS = 30
@@ -68,9 +72,7 @@ class Selip(nn.Module):
         is_released = params.form == "released"
         self.scale = LogitScale(params.temperature, is_learnable=params.is_temperature_learnable and not is_released)
         has_floor = bool(self.needs(params)) and not is_released
-        if has_floor and facts.similarity_quantile is None:
-            raise ValueError("similarity: expected one for SeLIP, got none; name a file in objectives.*.similarity")
-        self.floor = facts.similarity_quantile(params.floor_quantile) if has_floor else 0.0  # type: ignore[misc]
+        self.floor = required_quantile(facts, params.floor_quantile, "SeLIP") if has_floor else 0.0
 
     @staticmethod
     def needs(params: Params) -> frozenset[Need]:
@@ -81,43 +83,33 @@ class Selip(nn.Module):
         """Return the loss terms of both directions, and how soft the targets are."""
         return self._released(batch) if self.params.form == "released" else self._ours(batch)
 
+    def matching_targets(self, batch: Batch) -> Tensor:
+        """Equal and similar texts share the target. Shape (B, B)."""
+        if self.params.form == "released":
+            # The sum of both losses has the mean of their targets.
+            return (torch.eye(len(batch.image_BD), device=batch.image_BD.device) + self._released_targets(batch)) / 2
+        return targets_of_pairs(self._blend(batch), batch.text_index_B)
+
     def _ours(self, batch: Batch) -> Outcome:
         scale = self.scale()
         logits_BU = cosine_logits(batch.image_BD, batch.text_UD, scale)
-        num_texts = len(batch.text_UD)
-        count_U = torch.bincount(batch.text_index_B, minlength=num_texts).float()
-        share_U = count_U / len(batch.image_BD)
-        blend_UU = self._blend(batch, share_U)
-        image_targets_BU, text_targets_UB = soft_targets(blend_UU, batch.text_index_B, count_U)
-        image_to_text_B = soft_cross_entropy(logits_BU, image_targets_BU)
-        text_to_image_U = soft_cross_entropy(logits_BU.T, text_targets_UB)
-        loss = (image_to_text_B.mean() + (share_U * text_to_image_U).sum()) / 2
-        target_entropy = (entropy(image_targets_BU).mean() + (share_U * entropy(text_targets_UB)).sum()) / 2
-        return Outcome(
-            {
-                "image_to_text": image_to_text_B.mean() / 2,
-                "text_to_image": (share_U * text_to_image_U).sum() / 2,
-            },
-            {
-                "logit_scale": scale.detach(),
-                "excess": (loss - target_entropy).detach(),
-                "effective_targets": entropy(image_targets_BU).mean().exp(),
-                "own_mass": (share_U * blend_UU.diagonal()).sum(),
-            },
-        )
+        outcome = matching_loss(logits_BU, self._blend(batch), batch.text_index_B)
+        return replace(outcome, logged={"logit_scale": scale.detach(), **outcome.logged})
 
-    def _blend(self, batch: Batch, share_U: Tensor) -> Tensor:
+    def _blend(self, batch: Batch) -> Tensor:
+        num_texts = len(batch.text_UD)
         if not self.params.weight:
-            return torch.eye(len(share_U), device=share_U.device)
-        similarity_UU = _required(batch.similarity_UU)
+            return torch.eye(num_texts, device=batch.text_UD.device)
+        similarity_UU = required(batch.similarity_UU)
         blend_UU = blend_similar(similarity_UU, weight=self.params.weight, power=self.params.power, floor=self.floor)
-        return blend_UU if self.params.targets == "similarity" else smooth_uniformly(blend_UU, share_U)
+        if self.params.targets == "similarity":
+            return blend_UU
+        share_U = torch.bincount(batch.text_index_B, minlength=num_texts) / len(batch.text_index_B)
+        return smooth_uniformly(blend_UU, share_U)
 
     def _released(self, batch: Batch) -> Outcome:
-        index_B = batch.text_index_B
         logits_BB = cosine_logits(batch.image_BD, paired_texts(batch), self.scale())
-        similarity_BB = _required(batch.similarity_UU)[index_B][:, index_B].float()
-        targets_BB = similarity_BB / similarity_BB.sum(dim=1, keepdim=True)
+        targets_BB = self._released_targets(batch)
         image_to_text_B, text_to_image_B = matching_losses(logits_BB)
         divergence = [
             functional.kl_div(logits.log_softmax(dim=-1), targets_BB, reduction="batchmean") / 2
@@ -132,6 +124,11 @@ class Selip(nn.Module):
             },
             {"effective_targets": entropy(targets_BB).mean().exp(), "own_mass": targets_BB.diagonal().mean()},
         )
+
+    def _released_targets(self, batch: Batch) -> Tensor:
+        index_B = batch.text_index_B
+        similarity_BB = required(batch.similarity_UU)[index_B][:, index_B].float()
+        return similarity_BB / similarity_BB.sum(dim=1, keepdim=True)
 
 
 def blend_similar(similarity_UU: Tensor, *, weight: float, power: float, floor: float) -> Tensor:
@@ -156,21 +153,6 @@ def blend_similar(similarity_UU: Tensor, *, weight: float, power: float, floor: 
     given_U1 = weight * mass_U1.clamp(max=1)
     shared_UU = given_U1 * kernel_UU / mass_U1.clamp(min=torch.finfo(torch.float32).tiny)
     return shared_UU + torch.diag(1 - given_U1.squeeze(1))
-
-
-def soft_targets(blend_UU: Tensor, text_index_B: Tensor, count_U: Tensor) -> tuple[Tensor, Tensor]:
-    """Targets of both directions for images that may share texts.
-
-    Args:
-        blend_UU: A, mass that text u gives to text v; rows sum to 1.
-        text_index_B: text of each image.
-        count_U: n_u, images of each text, at least 1.
-
-    Returns:
-        T = P·A over texts, shape (B, U), and R_ui = Σ_v A_uv·P_iv/n_v over images, shape (U, B).
-        The rows of both sum to 1.
-    """
-    return blend_UU[text_index_B], (blend_UU / count_U)[:, text_index_B]
 
 
 def smooth_uniformly(blend_UU: Tensor, share_U: Tensor) -> Tensor:
@@ -204,12 +186,6 @@ def _smoothed_entropy(smoothing: float, others: int) -> float:
     own = 1 - smoothing
     spread = -smoothing * math.log(smoothing / others) if smoothing else 0.0
     return spread - own * math.log(own)
-
-
-def _required(similarity_UU: Tensor | None) -> Tensor:
-    if similarity_UU is None:
-        raise ValueError("similarity: expected a tensor, got None; name a file in objectives.*.similarity")
-    return similarity_UU
 
 
 OBJECTIVE = Selip

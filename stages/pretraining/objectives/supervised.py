@@ -40,6 +40,9 @@ class Supervised(nn.Module):
             scores_BC = self.label_head(batch.image_BD.float())
             return Outcome({"labels": _masked_mean(scores_BC, batch.labels_BC, batch.is_known_BC)})
 
+    def matching_targets(self, batch: Batch) -> None:
+        """No image is matched with a text."""
+
 
 def _masked_mean(scores_BC: Tensor, labels_BC: Tensor, is_known_BC: Tensor) -> Tensor:
     loss_BC = functional.binary_cross_entropy_with_logits(scores_BC, labels_BC.float(), reduction="none")

@@ -14,16 +14,23 @@ CASES = {
     "selip, no weight": ("selip", {"weight": 0.0}),
     "selip, uniform": ("selip", {"targets": "uniform"}),
     "selip, released": ("selip", {"form": "released"}),
+    "siglip": ("siglip", {"weight": 0.5}),
+    "siglip, no weight": ("siglip", {"weight": 0.0}),
+    "thresholded": ("thresholded", {"threshold": 0.6}),
+    "masked image": ("masked_image", {"hidden_width": 8}),
     "supervised": ("supervised", {}),
 }
-B, U, D, C = 7, 5, 6, 3
+TEXTLESS = {"supervised", "masked image"}
+B, U, D, C, P, S = 7, 5, 6, 3, 4, 2
 
 
 def build(case):
     method, values = CASES[case]
     objective = find_objective(method)
     torch.manual_seed(1)
-    return objective(read_params(objective, values, "objectives.x.params"), Facts(D, C, lambda level: 0.6 * level))
+    return objective(
+        read_params(objective, values, "objectives.x.params"), Facts(D, C, lambda level: 0.6 * level, (P, S))
+    )
 
 
 def make_batch(dtype=torch.float32, seed=0):
@@ -37,6 +44,8 @@ def make_batch(dtype=torch.float32, seed=0):
         similarity,
         torch.randint(0, 2, (B, C), generator=random).float(),
         torch.rand(B, C, generator=random) < 0.7,
+        torch.randn(B, P, S, generator=random),
+        torch.rand(B, P, S, generator=random) < 0.5,
     )
 
 
@@ -45,7 +54,7 @@ def test_every_parameter_and_embedding_gets_a_gradient(case):
     objective, batch = build(case), make_batch()
     objective(batch).loss.backward()
     tensors = [parameter for parameter in objective.parameters() if parameter.requires_grad] + [batch.image_BD]
-    tensors += [] if case == "supervised" else [batch.text_UD]
+    tensors += [] if case in TEXTLESS else [batch.text_UD]
     for tensor in tensors:
         assert tensor.grad is not None
         assert torch.isfinite(tensor.grad).all()
@@ -71,8 +80,44 @@ def test_the_order_of_images_and_texts_does_not_matter(case):
         batch.similarity_UU[texts][:, texts],
         batch.labels_BC[images],
         batch.is_known_BC[images],
+        batch.patches_BPS[images],
+        batch.is_hidden_BPS[images],
     )
     torch.testing.assert_close(objective(moved).loss, objective(batch).loss)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_targets_are_shares_of_a_row_and_the_own_pair_always_has_one(case):
+    targets_BB = build(case).matching_targets(make_batch())
+    if case in TEXTLESS:
+        assert targets_BB is None
+        return
+    assert (targets_BB >= 0).all()
+    torch.testing.assert_close(targets_BB.sum(dim=1), torch.ones(B))
+    assert (targets_BB.diagonal() > 0).all()
+
+
+@pytest.mark.parametrize(
+    ("case", "same_text", "similar_text"),
+    [
+        ("clip", False, False),
+        ("convirt", False, False),
+        ("selip, no weight", True, False),
+        ("selip", True, True),
+        ("selip, uniform", True, True),
+        ("thresholded", True, True),
+        ("siglip", True, True),
+        ("siglip, no weight", True, False),
+    ],
+)
+def test_who_counts_as_a_negative(case, same_text, similar_text):
+    similarity_UU = torch.eye(U)
+    similarity_UU[0, 1] = similarity_UU[1, 0] = 0.9
+    batch = Batch(torch.randn(B, D), torch.randn(U, D), torch.tensor([0, 1, 2, 3, 4, 0, 3]), similarity_UU)
+    is_positive_B = (build(case).matching_targets(batch) > 0)[0]
+    assert bool(is_positive_B[5]) == same_text
+    assert bool(is_positive_B[1]) == similar_text
+    assert bool(is_positive_B[2]) == (case == "selip, uniform")
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -108,7 +153,9 @@ def test_shapes_that_do_not_belong_together_are_refused():
 
 
 def test_an_unknown_method_is_answered_with_those_that_exist():
-    with pytest.raises(ValueError, match=r"'clap'.*\['clip', 'convirt', 'selip', 'supervised'"):
+    with pytest.raises(
+        ValueError, match=r"'clap'.*\['clip', 'convirt', 'masked_image', 'selip', 'siglip', 'supervised', 'thresholded'"
+    ):
         find_objective("clap")
 
 
