@@ -9,7 +9,7 @@ from stages.artifacts.tables import Contract, column
 
 SPLITS = ("train", "validation", "test", "test_shifted", "test_vendor")
 
-EMBEDDING_KINDS = ("image", "text", "prompt")
+EMBEDDING_KINDS = ("image", "text", "prompt", "view", "transfer")
 
 SPLIT_TABLE = Contract(
     "splits",
@@ -32,11 +32,16 @@ EMBEDDING_INDEX = Contract(
     "embedding index",
     pa.schema(
         [
-            column("kind", TEXT, "image, text or prompt"),
+            column("kind", TEXT, "image, text, prompt, view (an image without a sequence) or transfer"),
             column("row", INT, "row in the tensor `<seed>/<kind>`"),
             column("study_id", TEXT, "study of the image", nullable=True),
             column("patient_id", TEXT, "patient of the image", nullable=True),
-            column("sequence", TEXT, "sequence of the image or text, for unit sequence", nullable=True),
+            column(
+                "sequence",
+                TEXT,
+                "of an image or text of unit sequence its own, of a view the withheld one, of a transfer the only one",
+                nullable=True,
+            ),
             column("split", TEXT, "split of the image", nullable=True),
             column("text_id", INT, "text of the row, or the text that describes the image", nullable=True),
             column("prompt_id", INT, "prompt of the row", nullable=True),

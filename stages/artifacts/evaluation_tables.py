@@ -20,7 +20,10 @@ RETRIEVAL_CASES = Contract(
     pa.schema(
         [
             *_CASE_COLUMNS,
-            column("direction", TEXT, "image_to_text, text_to_image or image_to_image"),
+            column(
+                "direction", TEXT, "image_to_text, text_to_image or image_to_image; category_ before it: by finding"
+            ),
+            column("class", TEXT, "finding that a category query asks for", nullable=True),
             column("language", TEXT, "language of the study's report", nullable=True),
             column("is_abnormal", FLAG, "the study has at least one finding"),
             column("metric", TEXT, "name of the metric"),
@@ -34,12 +37,26 @@ CLASSIFICATION_CASES = Contract(
     pa.schema(
         [
             *_CASE_COLUMNS,
-            column("protocol", TEXT, "zero_shot, linear_probe or supervised"),
-            column("class", TEXT, "finding code"),
+            column("protocol", TEXT, "zero_shot, linear_probe, fine_tuning or supervised"),
+            column("class", TEXT, "finding code, or the name of a two-class task"),
             column("label_fraction", REAL, "share of the training labels used", nullable=True),
+            column("shots", INT, "labelled patients of each label and class, where they are counted", nullable=True),
             column("draw", INT, "number of the few-shot draw", nullable=True),
             column("score", REAL, "higher means present"),
             column("label", pa.int8(), "1 present, 0 absent"),
+        ]
+    ),
+)
+
+MEASURE_CASES = Contract(
+    "measure cases",
+    pa.schema(
+        [
+            *_CASE_COLUMNS,
+            column("metric", TEXT, "name of the metric"),
+            column("class", TEXT, "finding code, or `all`"),
+            column("label_fraction", REAL, "share of the training masks used", nullable=True),
+            column("value", REAL, "value for the case"),
         ]
     ),
 )

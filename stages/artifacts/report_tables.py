@@ -92,10 +92,10 @@ PROMPTS = Contract(
         [
             column("prompt_id", INT, "row in this table"),
             column("finding", TEXT, "finding code of the lexicon"),
-            column("polarity", TEXT, "positive or negative"),
+            column("polarity", TEXT, "positive or negative, or query: it asks for the category"),
             column("language", TEXT, "ISO 639-1 code"),
             column("text", TEXT, "the prompt"),
         ]
     ),
-    {"polarity": frozenset({"positive", "negative"})},
+    {"polarity": frozenset({"positive", "negative", "query"})},
 )
