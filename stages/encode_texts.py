@@ -127,7 +127,7 @@ def prompt_rows(lexicon: Lexicon, languages: list[str]) -> list[dict[str, Any]]:
     entries = [
         {"finding": finding, "polarity": polarity, "language": "en", "text": text}
         for finding, prompts in lexicon.prompts.items()
-        for polarity, templates in (("positive", prompts.positive), ("negative", prompts.negative))
+        for polarity, templates in prompts.by_polarity().items()
         for text in templates
         if "en" in languages
     ]

@@ -48,6 +48,8 @@ def test_embeddings_are_unit_vectors_in_the_order_of_the_sentences(texts):
     assert np.diff(offsets).tolist() == [row["english_text"].count("\n") + 1 for row in rows]
     assert stored["text"].shape == (len(rows), 384)
     assert stored["prompt"].shape == (prompts.num_rows, 384)
+    assert set(prompts["polarity"].to_pylist()) == {"positive", "negative", "query"}
+    assert prompts["prompt_id"].to_pylist() == list(range(prompts.num_rows))
     for name in ("text", "sentence", "prompt"):
         assert stored[name].dtype == np.float16
         np.testing.assert_allclose(np.linalg.norm(stored[name].astype(float), axis=1), 1, atol=2e-3)

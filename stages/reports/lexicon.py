@@ -60,6 +60,10 @@ class Prompts:
     negative: tuple[str, ...]
     queries: tuple[str, ...]
 
+    def by_polarity(self) -> dict[str, tuple[str, ...]]:
+        """Sentences by the polarity that ``prompts.parquet`` gives them."""
+        return {"positive": self.positive, "negative": self.negative, "query": self.queries}
+
 
 @dataclass(frozen=True)
 class Lexicon:

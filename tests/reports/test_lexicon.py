@@ -27,6 +27,16 @@ def test_every_finding_is_complete():
         assert all(finding.name[language] for language in LANGUAGES)
 
 
+def test_category_queries_are_several_and_none_is_a_prompt():
+    queries = [query for prompts in LEXICON.prompts.values() for query in prompts.queries]
+    templates = {text for prompts in LEXICON.prompts.values() for text in (*prompts.positive, *prompts.negative)}
+    assert len(set(queries)) == len(queries)
+    assert not templates & set(queries)
+    for code, prompts in LEXICON.prompts.items():
+        assert len(prompts.queries) >= 3, code
+        assert list(prompts.by_polarity()) == ["positive", "negative", "query"]
+
+
 def test_codes_agree_with_the_contracts():
     for language in LEXICON.languages.values():
         assert set(language["sides"]) == set(SIDES)

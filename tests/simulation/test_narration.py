@@ -214,10 +214,25 @@ def test_readers_differ_in_titles_spelling_and_layout():
 
 def test_zero_shot_prompts_are_not_used_verbatim():
     prompts = YAML(typ="safe").load((LEXICON / "prompts.yaml").read_text(encoding="utf-8"))
-    wordings = [text for entry in prompts.values() for key in ("positive", "negative") for text in entry[key]]
+    wordings = [
+        text for entry in prompts.values() for key in ("positive", "negative", "queries") for text in entry[key]
+    ]
     study = _study(*[_lesion(*kind) for kind in KINDS[:8]])
     text = " ".join(_reports(study, 200, language="en")).lower()
     assert not [wording for wording in wordings if wording.lower() in text]
+
+
+def test_category_queries_share_no_four_words_with_any_phrase():
+    prompts = YAML(typ="safe").load((LEXICON / "prompts.yaml").read_text(encoding="utf-8"))
+    files = sorted((LEXICON.parents[2] / "simulation").glob("*.yaml"))
+    phrases = " ".join(file.read_text(encoding="utf-8").lower() for file in files)
+    words = re.findall(r"[a-z]+", phrases)
+    known = {tuple(words[place : place + 4]) for place in range(len(words) - 3)}
+    for entry in prompts.values():
+        for query in entry["queries"]:
+            asked = re.findall(r"[a-z]+", query.lower())
+            assert query.lower() not in phrases
+            assert not known & {tuple(asked[place : place + 4]) for place in range(len(asked) - 3)}, query
 
 
 def test_stock_texts_exist_for_every_reader():
