@@ -9,9 +9,17 @@ from typing import Annotated
 import typer
 
 from stages.artifacts import evaluation_tables, report_tables, tables
-from stages.evaluation.classification import ClassificationParams, Cohort, score_objective, to_cases
+from stages.evaluation.classification import (
+    TEST_SEQUENCE,
+    ClassificationParams,
+    score_objective,
+    score_transfer,
+    transfer_cohort,
+)
 from stages.evaluation.embeddings import Embeddings
 from stages.evaluation.labels import Labels
+from stages.evaluation.scorings import Cohort, Evaluated, to_cases
+from stages.evaluation.subtype_tasks import add_subtype_tasks
 from stages.evaluation.summaries import summarise_classification, write_json
 from stages.params import DEFAULT_PATH, load
 
@@ -23,6 +31,7 @@ def main(
     embeddings: Annotated[Path, typer.Option(help="Embeddings of the objective, every seed (safetensors).")],
     index: Annotated[Path, typer.Option(help="What the rows of the embeddings are (Parquet).")],
     labels: Annotated[Path, typer.Option(help="Finding labels of the studies (Parquet).")],
+    lesions: Annotated[Path, typer.Option(help="Lesions of the studies, for the subtype tasks (Parquet).")],
     texts: Annotated[Path, typer.Option(help="Folder with prompts.parquet.")],
     out: Annotated[Path, typer.Option(help="Classification cases to write (Parquet).")],
     metrics: Annotated[Path, typer.Option(help="Mean AUC of each protocol to write (JSON).")],
@@ -33,13 +42,20 @@ def main(
     section = load("evaluate_classification", ClassificationParams, params)
     prompts = tables.read(texts / "prompts.parquet", report_tables.PROMPTS).to_pylist()
     vectors = Embeddings.load(embeddings, index)
-    cohort = Cohort.build(vectors.images, Labels.load(labels))
+    findings = Labels.load(labels)
+    cohort = Cohort.build(vectors.images, add_subtype_tasks(findings, lesions, section.subtype_tasks))
+    views = transfer_cohort(vectors, findings)
     meaning = {prompt["prompt_id"]: (prompt["finding"], prompt["polarity"]) for prompt in prompts}
-    scorings = list(score_objective(vectors, cohort, meaning, section))
-    cases = to_cases(scorings, cohort, section, name=name)
-    tables.write(out, cases, evaluation_tables.CLASSIFICATION_CASES)
-    write_json(metrics, summarise_classification(scorings, cohort, section))
-    logger.info("evaluate_classification: %s, %d cases of %d studies", name, len(cases), len(cohort.study_ids))
+    parts = [
+        Evaluated(cohort, section.splits, list(score_objective(vectors, cohort, meaning, section))),
+        Evaluated(views, [TEST_SEQUENCE], list(score_transfer(vectors, views, meaning, section))),
+    ]
+    tables.write(out, to_cases(parts, name=name), evaluation_tables.CLASSIFICATION_CASES)
+    summary = summarise_classification(parts, min_positives=section.min_positives, tasks=section.subtype_tasks)
+    write_json(metrics, summary)
+    if not len(vectors.transfer):
+        logger.info("%s: no view of an unseen sequence; nothing to say of its transfer", index.name)
+    logger.info("evaluate_classification: %s, %d studies, %d views", name, len(cohort.study_ids), len(views.study_ids))
 
 
 if __name__ == "__main__":

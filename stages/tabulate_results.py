@@ -1,4 +1,4 @@
-"""Turn the cases of every evaluation into tables, figures and a page, with the statistics of every comparison."""
+"""Turn the cases of every evaluation into tables, figures and pages, with the statistics of every comparison."""
 
 from __future__ import annotations
 
@@ -11,19 +11,15 @@ import typer
 from pydantic import RootModel
 
 from stages.artifacts import cohort_tables, tables, truth_tables
+from stages.evaluation import rows
+from stages.evaluation.areas import Rules
+from stages.evaluation.audits import Audits
 from stages.evaluation.classification import ClassificationParams
 from stages.evaluation.collection import collect, read_source
 from stages.evaluation.figures import draw_all
-from stages.evaluation.report import Page
-from stages.evaluation.tables import (
-    COMPARISON_COLUMNS,
-    RESULT_COLUMNS,
-    TabulateParams,
-    comparison_rows,
-    flow_rows,
-    result_rows,
-    write_csv,
-)
+from stages.evaluation.report import Pages
+from stages.evaluation.tables import Results, TabulateParams
+from stages.evaluation.tasks import TASKS
 from stages.params import DEFAULT_PATH, load
 
 logger = logging.getLogger(__name__)
@@ -38,42 +34,72 @@ def main(
     flow: Annotated[Path, typer.Option(help="Cohort flow (Parquet).")],
     relevance: Annotated[Path, typer.Option(help="Relevance classes; only tells what they were judged by (Parquet).")],
     labels: Annotated[Path, typer.Option(help="Finding labels; only tells where they come from (Parquet).")],
+    negatives: Annotated[Path, typer.Option(help="Near-duplicates among the negatives (Parquet).")],
+    leakage: Annotated[Path, typer.Option(help="What splits share (Parquet).")],
     cohort: Annotated[Path, typer.Option(help="Where the cohort was read from; only tells whether it is simulated.")],
+    examples: Annotated[Path, typer.Option(help="Page of example figures; only linked.")],
     tables_folder: Annotated[Path, typer.Option("--tables", help="Folder of CSV tables to write.")],
     figures: Annotated[Path, typer.Option(help="Folder of figures to write.")],
-    readme: Annotated[Path, typer.Option(help="Results page to write (Markdown).")],
+    pages: Annotated[Path, typer.Option(help="Folder of one page a task to write (Markdown).")],
+    readme: Annotated[Path, typer.Option(help="First results page to write (Markdown).")],
+    headline: Annotated[Path, typer.Option(help="Declared figures to write (JSON).")],
     params: Annotated[Path, typer.Option(help="Parameter file.")] = DEFAULT_PATH,
 ) -> None:
-    """Write results.csv, comparisons.csv and flow.csv, figures, and the results page."""
+    """Write results.csv, comparisons.csv, headline.csv and flow.csv, figures, and the results pages."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    section = load("tabulate_results", TabulateParams, params)
-    results = collect(
-        evaluations,
-        objectives=list(load("objectives", Objectives, params).root),
-        params=section,
-        min_positives=load("evaluate_classification", ClassificationParams, params).min_positives,
-        is_simulated=cohort.resolve().is_relative_to(section.simulated_folder.resolve()),
-    )
-    rows, comparisons = result_rows(results), comparison_rows(results)
-    counts = flow_rows(tables.read(flow, cohort_tables.FLOW).to_pylist(), results)
-    write_csv(tables_folder / "results.csv", RESULT_COLUMNS, rows)
-    write_csv(tables_folder / "comparisons.csv", COMPARISON_COLUMNS, comparisons)
-    write_csv(tables_folder / "flow.csv", cohort_tables.FLOW.schema.names, counts)
-    page = Page(
+    results = estimate(evaluations, cohort, params)
+    audits = Audits.load(results, negatives, leakage)
+    counts = rows.flow_rows(tables.read(flow, cohort_tables.FLOW).to_pylist(), results)
+    comparisons = rows.comparison_rows(results)
+    write_tables(tables_folder, headline, results, audits)
+    rows.write_csv(tables_folder / "comparisons.csv", rows.COMPARISON_COLUMNS, comparisons)
+    rows.write_csv(tables_folder / "flow.csv", cohort_tables.FLOW.schema.names, counts)
+    composed = Pages(
         results=results,
         comparisons=comparisons,
         flow=counts,
+        audits=audits,
         figures=draw_all(figures, results),
         gain_source=read_source(relevance, truth_tables.RELEVANCE_CLASSES),
         label_source=read_source(labels, truth_tables.LABELS),
         tables_folder=os.path.relpath(tables_folder, readme.parent),
         figures_folder=os.path.relpath(figures, readme.parent),
+        tasks_folder=os.path.relpath(pages, readme.parent),
+        examples=os.path.relpath(examples, readme.parent),
     )
-    readme.parent.mkdir(parents=True, exist_ok=True)
-    readme.write_text(page.write(), encoding="utf-8")
-    logger.info(
-        "tabulate_results: %d methods, %d rows, %d comparisons", len(results.estimates), len(rows), len(comparisons)
+    _write(readme, composed.write_first())
+    back, beside = os.path.relpath(readme, pages), os.path.relpath(figures, pages)
+    for task in TASKS:
+        _write(pages / f"{task.name}.md", composed.write_task(task, back, beside))
+        if not results.has_cases(task):
+            logger.info("tabulate_results: no cases of %s: %s", task.name, task.missing)
+    logger.info("tabulate_results: %d methods, %d comparisons", len(results.estimates), len(comparisons))
+
+
+def estimate(evaluations: Path, cohort: Path, params: Path) -> Results:
+    """Estimate everything from the cases of all methods."""
+    section = load("tabulate_results", TabulateParams, params)
+    classification = load("evaluate_classification", ClassificationParams, params)
+    return collect(
+        evaluations,
+        objectives=list(load("objectives", Objectives, params).root),
+        params=section,
+        rules=Rules(classification.min_positives, tuple(classification.subtype_tasks)),
+        is_simulated=cohort.resolve().is_relative_to(section.simulated_folder.resolve()),
     )
+
+
+def write_tables(folder: Path, headline: Path, results: Results, audits: Audits) -> None:
+    """Write every number, and the declared figures by themselves as CSV and JSON."""
+    headlines = rows.headline_rows(results)
+    rows.write_csv(folder / "results.csv", rows.RESULT_COLUMNS, [*rows.result_rows(results), *audits.rows()])
+    rows.write_csv(folder / "headline.csv", rows.HEADLINE_COLUMNS, headlines)
+    rows.write_headline(headline, headlines)
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

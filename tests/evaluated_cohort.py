@@ -29,6 +29,8 @@ class CohortFiles:
     num_test: int = 40
     num_shifted: int = 0
     seed: int = 0
+    #: query sentences of each finding
+    num_queries: int = 0
 
     def __post_init__(self):
         rng = np.random.default_rng(self.seed)
@@ -64,7 +66,7 @@ class CohortFiles:
         self.write_params(list(objectives), simulated=simulated)
         return self
 
-    def write_embeddings(self, name, noise, num_seeds=2, *, has_text=True, has_logit=False):
+    def write_embeddings(self, name, noise, num_seeds=2, *, has_text=True, has_logit=False, has_transfer=True):
         arrays = {}
         for seed in range(num_seeds):
             images = self.normal + self.labels @ self.directions
@@ -77,7 +79,13 @@ class CohortFiles:
             if has_text:
                 texts = self.normal + np.array([labels for labels, _ in self.texts]) @ self.directions
                 arrays[f"{seed}/text"] = texts.astype(np.float16)
-                arrays[f"{seed}/prompt"] = np.vstack([self.directions, -self.directions]).astype(np.float16)
+                queries = [self.directions * (1 + n) for n in range(self.num_queries)]
+                arrays[f"{seed}/prompt"] = np.vstack([self.directions, -self.directions, *queries]).astype(np.float16)
+            if has_transfer:
+                arrays[f"{seed}/transfer"] = arrays[f"{seed}/image"][::2]
+            images_of_views = [n for n, _ in self.views]
+            blur = np.random.default_rng(seed).normal(size=(len(self.views), WIDTH))
+            arrays[f"{seed}/view"] = (images[images_of_views] + blur).astype(np.float16)
             if has_logit:
                 arrays[f"{seed}/logit"] = ((images - self.normal) @ np.linalg.pinv(self.directions)).astype(np.float16)
         tensors.write(self.path(f"embeddings/{name}.safetensors"), arrays, {"classes": list(FINDINGS)})
@@ -88,9 +96,16 @@ class CohortFiles:
             }
             for n, study_id in enumerate(self.study_ids)
         ]  # fmt: skip
+        if has_transfer:
+            rows += [row | {"kind": "transfer", "row": n, "sequence": "T1C"} for n, row in enumerate(rows[::2])]
         if has_text:
             rows += [{"kind": "text", "row": n, "text_id": n} for n in range(len(self.texts))]
-            rows += [{"kind": "prompt", "row": n, "prompt_id": n} for n in range(2 * len(FINDINGS))]
+            rows += [
+                {"kind": "prompt", "row": n, "prompt_id": n} for n in range((2 + self.num_queries) * len(FINDINGS))
+            ]
+        rows += [
+            rows[n] | {"kind": "view", "row": row, "sequence": sequence} for row, (n, sequence) in enumerate(self.views)
+        ]
         table = tables.from_rows(cohort_tables.EMBEDDING_INDEX, rows)
         tables.write(self.path(f"embeddings/{name}.parquet"), table, cohort_tables.EMBEDDING_INDEX)
 
@@ -98,12 +113,23 @@ class CohortFiles:
         params = YAML(typ="safe").load((Path(__file__).parent.parent / "params.yaml").read_text(encoding="utf-8"))
         params["objectives"] = {name: {"method": "clip"} for name in objectives}
         params["evaluate_classification"] |= {"min_positives": 3, "num_draws": 3, "label_fractions": [0.1, 1.0]}
+        params["evaluate_classification"] |= {"shots": [2]}
         params["tabulate_results"] |= {"num_resamples": 200, "num_sign_flips": 500, "reference": objectives[0]}
+        params["tabulate_results"]["num_workers"] = 1
         params["tabulate_results"]["simulated_folder"] = str(self.folder if simulated else self.folder / "elsewhere")
         for name, values in sections.items():
             params[name] |= values
         with self.path("params.yaml").open("w", encoding="utf-8") as file:
             YAML().dump(params, file)
+
+    @property
+    def views(self):
+        """Image and withheld sequence of each view: both sequences of every test study."""
+        tests = [n for n, split in enumerate(self.splits) if split == "test"]
+        return [(n, sequence) for n in tests for sequence in self.sequences_of(n)]
+
+    def sequences_of(self, number):
+        return ("T1", "T2") if number % 3 else ("T1", "FLAIR")
 
     def path(self, name):
         path = self.folder / name
@@ -133,6 +159,17 @@ class CohortFiles:
         tables.write(
             self.path("truth/labels.parquet"), tables.from_rows(truth_tables.LABELS, labels), truth_tables.LABELS
         )
+        lesions = [
+            {
+                "study_id": study_id, "lesion": 0, "finding": "infarct",
+                "subtype": "acute infarct" if n % 2 else "chronic infarct", "size_mm": 9.0, "volume_ml": 1.0,
+                "signals": [], "template_voxels": [], "template_shape": [4, 4, 4],
+            }
+            for n, (study_id, row) in enumerate(zip(self.study_ids, self.labels, strict=True))
+            if row[FINDINGS.index("infarct")]
+        ]  # fmt: skip
+        table = tables.from_rows(truth_tables.LINKED_LESIONS, lesions)
+        tables.write(self.path("truth/lesions.parquet"), table, truth_tables.LINKED_LESIONS)
         splits = [
             {"study_id": s, "patient_id": p, "split": split}
             for s, p, split in zip(self.study_ids, self.patient_ids, self.splits, strict=True)
@@ -157,13 +194,43 @@ class CohortFiles:
         tables.write(
             self.path("texts/texts.parquet"), tables.from_rows(report_tables.TEXTS, texts), report_tables.TEXTS
         )
+        pairs = [{"study_id": s, "text_id": text} for s, text in zip(self.study_ids, self.text_of_study, strict=True)]
+        tables.write(
+            self.path("texts/pairs.parquet"), tables.from_rows(report_tables.PAIRS, pairs), report_tables.PAIRS
+        )
+        self._write_statements()
+        polarities = ("positive", "negative", *["query"] * self.num_queries)
         prompts = [
             {"prompt_id": n, "finding": finding, "polarity": polarity, "language": "en", "text": f"prompt {n}"}
-            for n, (polarity, finding) in enumerate((p, f) for p in ("positive", "negative") for f in FINDINGS)
+            for n, (polarity, finding) in enumerate((p, f) for p in polarities for f in FINDINGS)
         ]
         tables.write(
             self.path("texts/prompts.parquet"), tables.from_rows(report_tables.PROMPTS, prompts), report_tables.PROMPTS
         )
+
+    def _write_statements(self):
+        """What the texts say: each finding of its pattern, or that all is normal."""
+        said = [[f for f, label in zip(FINDINGS, labels, strict=True) if label] for labels, _ in self.texts]
+        said = [findings or ["normal"] for findings in said]
+        rows = [
+            {
+                "row": n, "study_id": make_id("study", n), "statement": number, "section": "findings",
+                "sentence": number, "start": 0, "end": 1, "finding": finding, "signals": [],
+                "assertion": "present", "language": language, "text": finding,
+            }
+            for n, (findings, (_, language)) in enumerate(zip(said, self.texts, strict=True))
+            for number, finding in enumerate(findings)
+        ]  # fmt: skip
+        tables.write(
+            self.path("reports/findings.parquet"),
+            tables.from_rows(report_tables.FINDINGS, rows),
+            report_tables.FINDINGS,
+        )
+        index = {
+            "statement_offsets": np.cumsum([0, *map(len, said)], dtype=np.int64),
+            "statement_rows": np.arange(len(rows), dtype=np.int32),
+        }
+        tensors.write(self.path("texts/embeddings.safetensors"), index)
 
     def _write_series(self):
         rows = [
@@ -172,11 +239,11 @@ class CohortFiles:
                 "series_id": make_id("series", f"{n}{sequence}"),
                 "scanner_id": make_id("scanner", 0), "vendor": ("siemens", "ge")[n % 2], "sequence": sequence,
                 "confidence": 1.0, "orientation": "axial", "spacing_mm": [1.0, 1.0, 5.0], "shape": [8, 8, 4],
-                "num_slices": 4, "nifti": "x.nii.gz", "sha256": "0" * 64,
+                "num_slices": 4, "nifti": "x.nii.gz", "sha256": 4 * make_id("image", f"{n}{sequence}"),
                 "age_years": None if n % 5 == 0 else 40.0 + n % 40, "field_strength_t": 1.5,
             }
             for n, study_id in enumerate(self.study_ids)
-            for sequence in (("T1", "T2") if n % 3 else ("T1", "FLAIR"))
+            for sequence in self.sequences_of(n)
         ]  # fmt: skip
         tables.write(
             self.path("converted/series.parquet"), tables.from_rows(imaging_tables.SERIES, rows), imaging_tables.SERIES

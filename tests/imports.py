@@ -76,6 +76,8 @@ def is_code(dep: str) -> bool:
 def method_closure(name: str) -> list[str]:
     """Files that every objective shares, for the stage that imports one by name."""
     shared = closure(ROOT / f"{OBJECTIVES}base.py") if (ROOT / f"{OBJECTIVES}base.py").exists() else []
+    if name == "audit_negatives":
+        return [*shared, OBJECTIVES.rstrip("/")]
     return shared if name in {"pretrain"} else []
 
 

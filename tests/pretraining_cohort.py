@@ -39,7 +39,7 @@ objectives:
   supervised: {{method: supervised, similarity: none, labels: l}}
   random: {{method: clip, similarity: none, labels: none, is_trained: false}}
   wrong: {{method: clap, similarity: none, labels: none}}
-embed_studies: {{batch_size: 7, num_threads: 1, patch_splits: [test]}}
+embed_studies: {{batch_size: 7, num_threads: 1, patch_splits: [test], view_splits: [test], transfers: {{T1C: T1}}}}
 """
 
 

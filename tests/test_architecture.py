@@ -72,8 +72,20 @@ def test_every_stage_is_an_entry_point_with_a_main():
         ("spacy", {"extract_findings"}),
         ("scispacy", {"extract_findings"}),
         ("lightning_fabric", {"pretrain"}),
-        ("torch", {"pretrain", "embed_studies"}),
-        ("matplotlib", {"prepare_volumes", "tabulate_results"}),
+        (
+            "torch",
+            {
+                "audit_negatives",
+                "pretrain",
+                "embed_studies",
+                "evaluate_finetuning",
+                "evaluate_localisation",
+                "evaluate_localisation_references",
+                "evaluate_segmentation",
+                "draw_saliency",
+            },
+        ),
+        ("matplotlib", {"prepare_volumes", "tabulate_results", "draw_saliency"}),
     ],
 )
 def test_slow_imports_stay_where_they_are_needed(package, allowed):

@@ -72,11 +72,13 @@ def embed(cohort, folder, name="clip"):
 def test_every_objective_trains_and_embeds(cohort, tmp_path, name):
     train(cohort, tmp_path, name, seeds="0, 4")
     arrays, index = embed(cohort, tmp_path, name)
-    kinds = {"image", "feature", "patch"} | ({"logit"} if name == "supervised" else {"text", "prompt"})
+    kinds = {"image", "feature", "patch", "view", "transfer"} | (
+        {"logit"} if name == "supervised" else {"text", "prompt"}
+    )
     assert set(arrays) == {f"{seed}/{kind}" for seed in (0, 4) for kind in kinds}
     assert all(values.dtype == np.float16 and np.isfinite(values).all() for values in arrays.values())
     rows = [row["kind"] for row in index]
-    for kind in kinds & {"image", "text", "prompt"}:
+    for kind in kinds & {"image", "text", "prompt", "view", "transfer"}:
         assert rows.count(kind) == len(arrays[f"0/{kind}"])
     figures = json.loads((tmp_path / "metrics.json").read_text())
     assert figures["seed4"]["images_per_second"] > 0
@@ -121,6 +123,54 @@ def test_embeddings_are_those_of_the_exported_encoders(cohort, tmp_path):
     assert {row["split"] for row in images} == {"train", "validation", "test"}
     assert sum(row["text_id"] is None for row in images) == 1
     assert arrays["0/patch"].shape == (sum(row["split"] == "test" for row in images), 2 * 3 * 2, 16)
+
+
+def test_views_and_transfers_are_what_the_encoder_makes_of_them(cohort, tmp_path):
+    train(cohort, tmp_path, updates=3)
+    arrays, index = embed(cohort, tmp_path)
+    encoders = load_encoders(tmp_path / "model", seed=0)
+    store = VolumeStore(cohort.inputs["volumes"])
+    series = {(row["study_id"], row["sequence"]): row["series_id"] for row in store.table.to_pylist()}
+
+    def encode(shown):
+        volumes = np.zeros((1, len(SEQUENCES), *SHAPE), dtype=np.uint8)
+        is_present = np.zeros((1, len(SEQUENCES)), dtype=bool)
+        for place, series_id in shown.items():
+            volumes[0, SEQUENCES.index(place)], is_present[0, SEQUENCES.index(place)] = store.read(series_id), True
+        return encoders.image(encoders.standardise(volumes, is_present), torch.from_numpy(is_present)).numpy()[0]
+
+    views = [row for row in index if row["kind"] == "view"]
+    tests = {row["study_id"]: row for row in index if row["kind"] == "image" and row["split"] == "test"}
+    own = {study: [s for s in SEQUENCES if (study, s) in series] for study in tests}
+    assert [(row["study_id"], row["sequence"]) for row in views] == [
+        (study, sequence) for study, sequences in own.items() for sequence in sequences if len(sequences) > 1
+    ]
+    for row in views:
+        shown = {s: series[row["study_id"], s] for s in own[row["study_id"]] if s != row["sequence"]}
+        np.testing.assert_allclose(arrays["0/view"][row["row"]], encode(shown), atol=5e-3)
+        assert row["text_id"] == tests[row["study_id"]]["text_id"]
+    transfers = [row for row in index if row["kind"] == "transfer"]
+    assert {row["study_id"] for row in transfers} == {study for study, sequence in series if sequence == "T1C"}
+    for row in transfers:
+        assert row["sequence"] == "T1C"
+        np.testing.assert_allclose(
+            arrays["0/transfer"][row["row"]], encode({"T1": series[row["study_id"], "T1C"]}), atol=5e-3
+        )
+
+
+def test_what_a_cohort_lacks_is_not_shown(cohort, tmp_path, caplog):
+    train(cohort, tmp_path, updates=1)
+    file = tmp_path / "params.yaml"
+    text = file.read_text()
+    file.write_text(text.replace("view_splits: [test], transfers: {T1C: T1}", "transfers: {SWI: T1}"))
+    caplog.set_level("INFO")
+    arrays, index = embed(cohort, tmp_path)
+    assert "no study has SWI" in caplog.text
+    assert arrays["0/view"].shape == arrays["0/transfer"].shape == (0, 16)
+    assert not {row["kind"] for row in index} & {"view", "transfer"}
+    file.write_text(text.replace("transfers: {T1C: T1}", "transfers: {T1C: ADC}"))
+    with pytest.raises(ValueError, match=r"T1C stands for 'ADC', which the encoder does not read; expected one of"):
+        embed(cohort, tmp_path)
 
 
 def test_texts_of_a_loss_fall_and_the_embeddings_find_their_texts(cohort, tmp_path):

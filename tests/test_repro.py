@@ -1,5 +1,6 @@
 """The whole pipeline on a tiny cohort: real DVC, real stages, nothing to do the second time."""
 
+import json
 import shutil
 
 import pytest
@@ -39,9 +40,28 @@ def test_the_second_run_does_nothing(repository):
     run(repository, "dvc", "status", "-q")
 
 
-def test_plots_show_draws_the_training_curves(repository):
+def test_plots_show_draws_the_training_curves_and_the_declared_figures(repository):
     run(repository, "dvc", "plots", "show", "--out", str(repository.parent / "plots"))
-    assert "loss" in (repository.parent / "plots" / "index.html").read_text(encoding="utf-8")
+    page = (repository.parent / "plots" / "index.html").read_text(encoding="utf-8")
+    assert "loss" in page
+    assert "Declared figures" in page
+
+
+def test_diffs_show_what_a_change_did(repository):
+    headline = repository / "results" / "headline.json"
+    before = headline.read_text(encoding="utf-8")
+    values = json.loads(before)
+    values["clip"]["retrieval"] += 0.25
+    headline.write_text(json.dumps(values), encoding="utf-8")
+    try:
+        shown = run(repository, "dvc", "metrics", "diff", "--targets", "results/headline.json")
+        assert [line.split()[1] for line in shown.splitlines()[1:]] == ["clip.retrieval"]
+        run(repository, "dvc", "plots", "diff", "HEAD", "--out", str(repository.parent / "difference"))
+        page = (repository.parent / "difference" / "index.html").read_text(encoding="utf-8")
+        assert '"rev": "workspace"' in page
+        assert '"rev": "HEAD"' in page
+    finally:
+        headline.write_text(before, encoding="utf-8")
 
 
 def test_editing_one_objective_touches_no_other(repository):

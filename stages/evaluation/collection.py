@@ -2,39 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
+from joblib import Parallel, delayed, parallel_config
 
 from stages.artifacts import evaluation_tables, tables
 from stages.artifacts.tables import Contract
+from stages.evaluation.areas import Rules, classification_estimates
 from stages.evaluation.bootstrap import Resampling
-from stages.evaluation.cases import CHANCE, METADATA
-from stages.evaluation.estimates import (
-    CLASSIFICATION,
-    RETRIEVAL,
-    VALIDATION,
-    Estimates,
-    classification_estimates,
-    retrieval_estimates,
-)
+from stages.evaluation.estimates import Estimates, measure_estimates, retrieval_estimates
+from stages.evaluation.quantities import CLASSIFICATION, FINETUNING, RETRIEVAL, VALIDATION
 from stages.evaluation.tables import Results, TabulateParams
+from stages.evaluation.tasks import REFERENCES, TASKS, is_listed
+
+_CONTRACTS = {
+    RETRIEVAL: evaluation_tables.RETRIEVAL_CASES,
+    CLASSIFICATION: evaluation_tables.CLASSIFICATION_CASES,
+    FINETUNING: evaluation_tables.CLASSIFICATION_CASES,
+}
 
 
 def collect(
-    folder: Path, *, objectives: list[str], params: TabulateParams, min_positives: int, is_simulated: bool
+    folder: Path, *, objectives: list[str], params: TabulateParams, rules: Rules, is_simulated: bool
 ) -> Results:
-    """Estimate everything for chance, metadata and every objective, in this order.
+    """Estimate everything for the reference rows and every objective, in this order.
 
-    What is read follows from the parameters, never from what lies in the folder: results of a dropped
-    objective may still be there.
+    What is read follows from the tasks and the parameters, never from what lies in the folder: results
+    of a dropped objective may still be there. A process holds the cases of one method at a time.
 
     Args:
-        folder: holds ``retrieval/<name>.parquet`` and ``classification/<name>.parquet``.
+        folder: holds ``<task>/<name>.parquet``.
         objectives: names of the pretraining objectives.
         params: of the tables.
-        min_positives: positives that a class needs in a split to count in the macro average.
+        rules: which classes count in the macro average, and which are two-class tasks.
         is_simulated: whether the cohort is.
 
     Raises:
@@ -45,28 +48,50 @@ def collect(
             f"tabulate_results.reference: {params.reference!r} is no objective, expected one of {objectives}; "
             "name one of params.yaml's objectives"
         )
-    retrieval = {
-        name: _read(folder / RETRIEVAL / f"{name}.parquet", evaluation_tables.RETRIEVAL_CASES)
-        for name in (CHANCE, *objectives)
+    sources = {
+        task.name: {name: folder / task.name / f"{name}.parquet" for name in (*task.references, *objectives)}
+        for task in TASKS
     }
-    classification = {
-        name: _read(folder / CLASSIFICATION / f"{name}.parquet", evaluation_tables.CLASSIFICATION_CASES)
-        for name in (CHANCE, METADATA, *objectives)
-    }
-    resamplings = _draw_resamplings([*classification.values(), *retrieval.values()], params)
-    estimates: dict[str, Estimates] = {}
-    for name in (CHANCE, METADATA, *objectives):
-        estimates[name] = {}
-        if name in retrieval:
-            estimates[name] |= retrieval_estimates(retrieval[name], resamplings)
-        estimates[name] |= classification_estimates(classification[name], resamplings, min_positives=min_positives)
-    return Results(params, estimates, is_simulated)
+    resamplings = draw_resamplings(sources, params)
+    names = (*REFERENCES, *objectives)
+    files = [{task: of_task[name] for task, of_task in sources.items() if name in of_task} for name in names]
+    with parallel_config("loky", inner_max_num_threads=1):
+        found = Parallel(n_jobs=params.num_workers)(
+            delayed(estimate_method)(of_method, resamplings, params, rules) for of_method in files
+        )
+    estimates = {name: one for name, one in zip(names, found, strict=True) if one or name in objectives}
+    return Results(params, estimates, is_simulated, subtypes=tuple(rules.subtypes))
 
 
 def read_source(path: Path, contract: Contract) -> str:
     """Tell where a table's content comes from: truth if any row does, as the evaluations choose."""
     sources = set(tables.read(path, contract, columns=["source"])["source"].to_pylist())
     return "truth" if "truth" in sources else next(iter(sorted(sources)), "none")
+
+
+def _contract(task: str) -> Contract:
+    return _CONTRACTS.get(task, evaluation_tables.MEASURE_CASES)
+
+
+def estimate_method(
+    files: Mapping[str, Path], resamplings: Mapping[str, Resampling], params: TabulateParams, rules: Rules
+) -> Estimates:
+    """Estimate everything of one method from its cases of each task."""
+    estimates: Estimates = {}
+    for task, path in files.items():
+        found = _estimate(task, _read(path, _contract(task)), resamplings, params, rules)
+        estimates |= {quantity: one for quantity, one in found.items() if is_listed(quantity, params.primary_split)}
+    return estimates
+
+
+def _estimate(
+    task: str, cases: pd.DataFrame, resamplings: Mapping[str, Resampling], params: TabulateParams, rules: Rules
+) -> Estimates:
+    if task == RETRIEVAL:
+        return retrieval_estimates(cases, resamplings, min_patients=params.min_patients)
+    if task in (CLASSIFICATION, FINETUNING):
+        return classification_estimates(cases, resamplings, rules=rules)
+    return measure_estimates(cases, resamplings, task=task, min_patients=params.min_patients)
 
 
 def _read(path: Path, contract: Contract) -> pd.DataFrame:
@@ -77,11 +102,15 @@ def _read(path: Path, contract: Contract) -> pd.DataFrame:
     return table.to_pandas()
 
 
-def _draw_resamplings(frames: list[pd.DataFrame], params: TabulateParams) -> dict[str, Resampling]:
+def draw_resamplings(sources: Mapping[str, Mapping[str, Path]], params: TabulateParams) -> dict[str, Resampling]:
+    """Draw the patients of each split once for all tasks, so that every comparison is paired."""
     patients: dict[str, dict[str, None]] = {}
-    for frame in frames:
-        for split, part in frame.groupby("split", sort=False, observed=True):
-            patients.setdefault(str(split), {}).update(dict.fromkeys(part["patient_id"].unique()))
+    keys = ["split", "patient_id"]
+    for task, files in sources.items():
+        for path in files.values():
+            cases = tables.read(path, _contract(task), columns=keys).group_by(keys, use_threads=False).aggregate([])
+            for split, patient_id in zip(cases["split"].to_pylist(), cases["patient_id"].to_pylist(), strict=True):
+                patients.setdefault(split, {})[patient_id] = None
     return {
         split: Resampling.draw(list(of_split), params.num_resamples, params.seed)
         for split, of_split in patients.items()

@@ -6,7 +6,7 @@ Shapes: N images, T texts, M prompts, D embedding dimensions.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,16 @@ from stages.artifacts import cohort_tables, tables, tensors
 FloatArray = np.ndarray
 
 # Tensors of an embeddings file that are evaluated here, by what their rows are.
-KINDS = {"image": "image", "feature": "image", "logit": "image", "text": "text", "prompt": "prompt"}
+TRANSFER, VIEW = "transfer", "view"
+KINDS = {
+    "image": "image",
+    "feature": "image",
+    "logit": "image",
+    "text": "text",
+    "prompt": "prompt",
+    TRANSFER: TRANSFER,
+    VIEW: VIEW,
+}
 TextRows = Mapping[int, int]
 
 
@@ -60,6 +69,12 @@ class Embeddings:
     arrays: Mapping[str, FloatArray]
     #: finding codes of the columns of `<seed>/logit`, for a supervised objective
     classes: list[str]
+    #: views of one sequence that no pretraining saw, the rows of `<seed>/transfer`; empty where there are none
+    transfer: Images = field(default_factory=lambda: Images([], [], [], []))
+    #: images without one of their sequences, the rows of `<seed>/view`
+    views: Images = field(default_factory=lambda: Images([], [], [], []))
+    #: sequence that each view is without
+    withheld: list[str] = field(default_factory=list)
 
     @classmethod
     def load(cls, path: Path, index_path: Path) -> Embeddings:
@@ -72,7 +87,9 @@ class Embeddings:
         wanted = [name for name in tensors.names(path) if name.split("/")[-1] in KINDS]
         arrays = tensors.read(path, wanted)
         images, text_rows, prompt_rows = _read_index(index)
+        transfer, views = _read_images(index, TRANSFER), _read_images(index, VIEW)
         sizes = {"image": len(images), "text": len(text_rows), "prompt": len(prompt_rows)}
+        sizes |= {TRANSFER: len(transfer), VIEW: len(views)}
         for name, values in arrays.items():
             num_rows = sizes[KINDS[name.split("/")[-1]]]
             if len(values) != num_rows:
@@ -83,15 +100,18 @@ class Embeddings:
         seeds = sorted(int(name.split("/")[0]) for name in arrays if name.endswith("/image"))
         if not seeds:
             raise ValueError(f"{path}: no tensor named `<seed>/image`; it holds {list(arrays)[:10]}")
-        return cls(images, text_rows, prompt_rows, seeds, arrays, tensors.read_metadata(path).get("classes", []))
+        classes = tensors.read_metadata(path).get("classes", [])
+        withheld = _rows_of_kind(index, VIEW)["sequence"]
+        return cls(images, text_rows, prompt_rows, seeds, arrays, classes, transfer, views, withheld)
 
     @classmethod
     def uninformed(cls, index_path: Path) -> Embeddings:
         """Give every row of an index the same embedding, so that every ranking is a tie: chance."""
-        images, text_rows, prompt_rows = _read_index(tables.read(index_path, cohort_tables.EMBEDDING_INDEX))
+        index = tables.read(index_path, cohort_tables.EMBEDDING_INDEX)
+        images, text_rows, prompt_rows = _read_index(index)
         sizes = {"image": len(images), "text": len(text_rows), "prompt": len(prompt_rows)}
         arrays = {f"0/{kind}": np.zeros((size, 1), np.float32) for kind, size in sizes.items()}
-        return cls(images, text_rows, prompt_rows, [0], arrays, [])
+        return cls(images, text_rows, prompt_rows, [0], arrays, [], _read_images(index, TRANSFER))
 
     def has(self, kind: str) -> bool:
         """Whether the objective embeds this kind for its first seed."""
@@ -120,12 +140,18 @@ def normalise(vectors_ND: FloatArray) -> FloatArray:
     return vectors_ND / np.where(norms_N1 > 0, norms_N1, 1.0)
 
 
-def _read_index(index: pa.Table) -> tuple[Images, TextRows, TextRows]:
-    def of(kind: str) -> dict[str, list]:
-        return index.filter(pc.equal(index["kind"], kind)).sort_by("row").to_pydict()
+def _rows_of_kind(index: pa.Table, kind: str) -> dict[str, list]:
+    return index.filter(pc.equal(index["kind"], kind)).sort_by("row").to_pydict()
 
-    image, text, prompt = of("image"), of("text"), of("prompt")
-    images = Images(image["study_id"], image["patient_id"], image["split"], image["text_id"])
+
+def _read_images(index: pa.Table, kind: str) -> Images:
+    image = _rows_of_kind(index, kind)
+    return Images(image["study_id"], image["patient_id"], image["split"], image["text_id"])
+
+
+def _read_index(index: pa.Table) -> tuple[Images, TextRows, TextRows]:
+    images = _read_images(index, "image")
+    text, prompt = _rows_of_kind(index, "text"), _rows_of_kind(index, "prompt")
     text_rows = {text_id: row for row, text_id in enumerate(text["text_id"])}
     prompt_rows = {prompt_id: row for row, prompt_id in enumerate(prompt["prompt_id"])}
     return images, text_rows, prompt_rows

@@ -9,6 +9,7 @@ Shapes: N rows, D features, C classes, B problems, P penalties, F folds.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -101,16 +102,72 @@ def draw_members(
         1 for the drawn rows of each class (N, C), and the cross-validation fold of each (N, C), -1
         outside the draw.
     """
-    num_groups = int(groups_N.max(initial=-1)) + 1
-    order = np.random.default_rng([seed, draw]).permutation(num_groups)
-    folds = np.full(labels_NC.shape, -1)
-    for c, labels_N in enumerate(labels_NC.T):
+
+    def draw_class(labels_N: FloatArray, order: np.ndarray) -> Iterator[np.ndarray]:
         ranked = _rank_groups(labels_N, groups_N, order)
-        num_drawn = min(len(ranked), max(2, round(fraction * len(ranked))))
-        fold_of_group = np.full(num_groups, -1)
-        fold_of_group[ranked[:num_drawn]] = np.arange(num_drawn) % NUM_FOLDS
-        folds[:, c] = np.where(np.isnan(labels_N), -1, fold_of_group[groups_N])
-    return (folds >= 0).astype(float), folds
+        yield ranked[: max(2, round(fraction * len(ranked)))]
+
+    return _draw(labels_NC, groups_N, draw_class, seed=seed, draw=draw)
+
+
+def draw_shots(
+    labels_NC: FloatArray, groups_N: np.ndarray, *, shots: int, seed: int, draw: int
+) -> tuple[FloatArray, np.ndarray]:
+    """Draw the labelled rows of each class by count: as many patients with the finding as without it.
+
+    Patients come in the order that :func:`draw_members` gives the same draw, so that fewer shots are
+    part of more. A patient with a positive row is a positive one, and brings all rows of known label.
+
+    Args:
+        labels_NC: 1, 0, or NaN where the label is not known. Shape (N, C).
+        groups_N: number of the patient of each row, in order of first appearance.
+        shots: patients of each label; all there are of a label that fewer have.
+        seed: of all draws; the same draw is thus shared by all methods.
+        draw: number of the draw.
+
+    Returns:
+        As :func:`draw_members`; folds hold both labels as far as they go.
+    """
+
+    def draw_class(labels_N: FloatArray, order: np.ndarray) -> Iterator[np.ndarray]:
+        known = order[np.isin(order, groups_N[~np.isnan(labels_N)])]
+        is_positive = np.isin(known, groups_N[labels_N == 1])
+        yield known[is_positive][:shots]
+        yield known[~is_positive][:shots]
+
+    return _draw(labels_NC, groups_N, draw_class, seed=seed, draw=draw)
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How many labels a classifier may learn from: a share of the patients, or a count of each label.
+
+    Attributes:
+        label_fraction: share of the patients with a known label, for each class.
+        shots: patients of each label, for each class.
+    """
+
+    label_fraction: float | None = None
+    shots: int | None = None
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether every label is used, so that all draws are the same."""
+        return self.label_fraction is not None and self.label_fraction >= 1
+
+    def draw(
+        self, labels_NC: FloatArray, groups_N: np.ndarray, *, seed: int, draw: int
+    ) -> tuple[FloatArray, np.ndarray]:
+        """Draw members and folds, by :func:`draw_members` or :func:`draw_shots`."""
+        if self.shots is not None:
+            return draw_shots(labels_NC, groups_N, shots=self.shots, seed=seed, draw=draw)
+        fraction = 1.0 if self.label_fraction is None else self.label_fraction
+        return draw_members(labels_NC, groups_N, fraction=fraction, seed=seed, draw=draw)
+
+
+def list_budgets(label_fractions: Sequence[float], shots: Sequence[int]) -> list[Budget]:
+    """List counts and shares of labels, from few to many."""
+    return [*(Budget(shots=number) for number in shots), *(Budget(label_fraction=share) for share in label_fractions)]
 
 
 def probe(
@@ -132,14 +189,20 @@ def probe(
     members = members_NC[used]
     penalty = _choose_penalty(features, labels, folds)
     fitted = fit_logistic(features, labels, members, np.full(labels.shape[1], penalty))
-    return fitted, _has_both(labels, members)
+    return fitted, has_both(labels, members)
+
+
+def has_both(labels_NC: FloatArray, members_NC: FloatArray) -> np.ndarray:
+    """Whether the members of each class have both labels, so that there is something to learn. Shape (C,)."""
+    positives = (members_NC * labels_NC).sum(axis=0)
+    return (positives > 0) & (positives < members_NC.sum(axis=0))
 
 
 def _choose_penalty(features_ND: FloatArray, labels_NC: FloatArray, folds_NC: np.ndarray) -> float:
     fold_F11 = np.arange(NUM_FOLDS)[:, None, None]
     fit_FNC = ((folds_NC >= 0) & (folds_NC != fold_F11)).astype(float)
     held_FNC = folds_NC == fold_F11
-    has_both_FC = np.stack([_has_both(labels_NC, fit_NC) for fit_NC in fit_FNC])
+    has_both_FC = np.stack([has_both(labels_NC, fit_NC) for fit_NC in fit_FNC])
     held_FNC &= has_both_FC[:, None, :]
     if not held_FNC.any():
         return PENALTIES[len(PENALTIES) // 2]
@@ -154,6 +217,26 @@ def _choose_penalty(features_ND: FloatArray, labels_NC: FloatArray, folds_NC: np
     return PENALTIES[int(np.argmin(np.round(losses_P, 6)))]
 
 
+def _draw(
+    labels_NC: FloatArray,
+    groups_N: np.ndarray,
+    draw_class: Callable[[FloatArray, np.ndarray], Iterator[np.ndarray]],
+    *,
+    seed: int,
+    draw: int,
+) -> tuple[FloatArray, np.ndarray]:
+    """Draw patients of each class in the order of the draw; each list of them is spread over the folds."""
+    num_groups = int(groups_N.max(initial=-1)) + 1
+    order = np.random.default_rng([seed, draw]).permutation(num_groups)
+    folds = np.full(labels_NC.shape, -1)
+    for c, labels_N in enumerate(labels_NC.T):
+        fold_of_group = np.full(num_groups, -1)
+        for drawn in draw_class(labels_N, order):
+            fold_of_group[drawn] = np.arange(len(drawn)) % NUM_FOLDS
+        folds[:, c] = np.where(np.isnan(labels_N), -1, fold_of_group[groups_N])
+    return (folds >= 0).astype(float), folds
+
+
 def _rank_groups(labels_N: FloatArray, groups_N: np.ndarray, order: np.ndarray) -> np.ndarray:
     known = order[np.isin(order, groups_N[~np.isnan(labels_N)])]
     is_first = np.zeros(len(known), dtype=bool)
@@ -161,11 +244,6 @@ def _rank_groups(labels_N: FloatArray, groups_N: np.ndarray, order: np.ndarray) 
         candidates = np.flatnonzero(np.isin(known, groups_N[labels_N == value]) & ~is_first)
         is_first[candidates[:1]] = True
     return np.concatenate([known[is_first], known[~is_first]])
-
-
-def _has_both(labels_NC: FloatArray, members_NC: FloatArray) -> np.ndarray:
-    positives = (members_NC * labels_NC).sum(axis=0)
-    return (positives > 0) & (positives < members_NC.sum(axis=0))
 
 
 def _sigmoid(logits: FloatArray) -> FloatArray:

@@ -43,6 +43,23 @@ def precision(scores_QG: FloatArray, relevant_QG: BoolArray, k: int) -> FloatArr
     return np.divide(by_rank.sum(axis=1), length, out=np.full(len(length), np.nan), where=length > 0)
 
 
+def best_ranked(scores_QG: FloatArray, relevant_QG: BoolArray, k: int) -> tuple[np.ndarray, FloatArray]:
+    """Take the first k places of each ranking apart; the mean of their values is ``precision``.
+
+    Args:
+        scores_QG: higher ranks earlier; every query must leave out as many items.
+        relevant_QG: which items count.
+        k: number of places, cut to the number of ranked items.
+
+    Returns:
+        Item at each place, ties in the order of the gallery, and the expected relevance there, both (Q, k).
+    """
+    is_ranked = ~np.isneginf(scores_QG)
+    k = min(k, int(is_ranked.sum(axis=1).min(initial=scores_QG.shape[1])))
+    order_QG = np.argsort(-scores_QG, axis=1, kind="stable")
+    return order_QG[:, :k], _expected_by_rank(scores_QG, (relevant_QG & is_ranked).astype(float))[:, :k]
+
+
 class FirstHit:
     """Where the best-ranked hit of each query stands: recall at k and rank."""
 

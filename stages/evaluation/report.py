@@ -1,52 +1,82 @@
-"""The results page: one screen of tables in Markdown, with no date and no timing."""
+"""The results pages: one with the declared figures, one for each task; no date and no timing."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from stages.evaluation.estimates import Quantity
-from stages.evaluation.tables import NDCG, PROBE_AUC, RECALL, SUPERVISED_AUC, ZERO_SHOT_AUC, Results, Row
+from stages.evaluation import markdown
+from stages.evaluation.audits import Audits
+from stages.evaluation.figures import Drawn
+from stages.evaluation.quantities import RECALL_LOSS, SHORTCUTS, Quantity
+from stages.evaluation.tables import Results, Row
+from stages.evaluation.tasks import TASKS
+from stages.evaluation.views import Task
 
-METRIC_NAMES = {
-    NDCG.metric: "nDCG@10",
-    RECALL.metric: "R@10",
-    ZERO_SHOT_AUC.metric: "zero-shot AUC",
-    PROBE_AUC.metric: "probe AUC",
-    SUPERVISED_AUC.metric: "supervised AUC",
-}
-SPLIT_NAMES = {"test": "Test", "test_shifted": "Shifted test", "test_vendor": "Unseen vendor"}
+_SIGNS = (
+    "**Bold**: better, that is, the interval lies on the better side of 0 and the unadjusted p is below "
+    "{level:g}. Signs: of each seed's difference. p: of the declared figures, adjusted by Holm over all methods and "
+    "tasks for each baseline."
+)
 
 
 @dataclass(frozen=True)
-class Page:
-    """Everything that the results page shows."""
+class Pages:
+    """Everything that the results pages show."""
 
     results: Results
     #: rows of `comparisons.csv` and `flow.csv`
     comparisons: Sequence[Row]
     flow: Sequence[Row]
-    #: file name and caption of each figure
-    figures: Sequence[tuple[str, str]]
+    audits: Audits
+    figures: Sequence[Drawn]
     #: where gains and labels come from: truth, or statements and mined labels
     gain_source: str
     label_source: str
-    #: folders as seen from the page
+    #: folders of tables, figures and pages of tasks, as seen from the first page
     tables_folder: str
     figures_folder: str
+    tasks_folder: str
+    #: page of example figures, as seen from the first page
+    examples: str
 
-    def write(self) -> str:
-        """Compose the page in Markdown."""
+    def write_first(self) -> str:
+        """Compose the first page in Markdown: declared figures, contrasts, and where the rest is."""
         parts = [
             "# Results",
             f"{self._cohort_note()} {self._source_note()}",
-            *(part for split in self.results.splits for part in self._headline_table(split)),
-            *self._comparison_table(),
-            *self._flow_table(),
-            *self._reading_notes(),
-            *self._figure_links(),
+            *self._headline_section(),
+            *self._contrast_section(),
+            *self._task_section(),
+            *self.audits.summary(),
+            *self._flow_section(),
+            *self._reading_section(),
         ]
         return "\n\n".join(parts) + "\n"
+
+    def write_task(self, task: Task, back: str, figures_folder: str) -> str:
+        """Compose the page of one task in Markdown.
+
+        Args:
+            task: the task.
+            back: the first page, as seen from this one.
+            figures_folder: folder of figures, as seen from this page.
+        """
+        parts = [f"# {task.title}{self._simulated}", f"[All results]({back})", task.reading]
+        if not self.results.has_cases(task):
+            parts.append(f"Nothing to show: {task.missing}.")
+        parts += self._view_sections(task)
+        parts += self._comparison_sections(task)
+        parts += self.audits.leakage_section() if task.name == SHORTCUTS else []
+        parts += self.audits.negatives_section() if task.name == RECALL_LOSS else []
+        drawn = [figure for figure in self.figures if task.name in figure.tasks]
+        parts += ["## Figures"] if drawn else []
+        parts += [f"![{figure.caption}]({figures_folder}/{figure.file})" for figure in drawn]
+        return "\n\n".join(parts) + "\n"
+
+    @property
+    def _simulated(self) -> str:
+        return " (simulated)" if self.results.is_simulated else ""
 
     def _cohort_note(self) -> str:
         if self.results.is_simulated:
@@ -64,102 +94,75 @@ class Page:
         labels = "the truth" if self.label_source == "truth" else "mined from the reports, not the truth"
         return f"Retrieval gains come from {gain}; classification labels are {labels}."
 
-    def _headline_table(self, split: str) -> list[str]:
-        estimates = self.results.estimates
-        quantities = [q for q in self.results.headlines(split) if any(q in known for known in estimates.values())]
-        rows = [
-            [f"`{name}`", *(self._shown(name, quantity) for quantity in quantities)]
-            for name in estimates
-            if any(quantity in estimates[name] for quantity in quantities)
-        ]
-        sizes = [q.num_patients for known in estimates.values() for key, q in known.items() if key in quantities]
-        simulated = " (simulated)" if self.results.is_simulated else ""
-        head = f"## {SPLIT_NAMES.get(split, split)}{simulated}"
-        patients = f"{max(sizes)} patients; " if sizes and "n" in self._any_cell(quantities) else ""
-        about = (
-            f"{patients}mean over seeds, with {self.results.params.confidence:.0%} intervals over patients and seeds."
-        )
-        return [head, about, markdown_table(["method", *map(heading, quantities)], rows)]
-
-    def _any_cell(self, quantities: Sequence[Quantity]) -> Row:
-        cells = [
-            self.results.cell(known[quantity])
-            for known in self.results.estimates.values()
-            for quantity in quantities
-            if quantity in known
-        ]
-        return next((cell for cell in cells if "n" in cell), {})
-
-    def _shown(self, name: str, quantity: Quantity) -> str:
-        estimate = self.results.estimates[name].get(quantity)
-        cell = self.results.cell(estimate) if estimate else {}
-        if "value" not in cell:
-            return "–"
-        span = f" [{cell['low']:.3f}, {cell['high']:.3f}]" if "low" in cell else ""
-        return f"{cell['value']:.3f}{span}"
-
-    def _comparison_table(self) -> list[str]:
+    def _primaries(self) -> dict[Quantity, str]:
         split = self.results.params.primary_split
-        here = [row for row in self.comparisons if row["split"] == split]
-        columns = list(dict.fromkeys(_column(row) for row in here))
-        by_pair: dict[tuple[str, str], dict[str, str]] = {}
-        for row in here:
-            by_pair.setdefault((row["objective"], row["baseline"]), {})[_column(row)] = _delta(row)
-        rows = [
-            [f"`{name}` − `{baseline}`", *(cells.get(column, "–") for column in columns)]
-            for (name, baseline), cells in by_pair.items()
-        ]
-        about = (
-            f"Paired differences on the {split} split. **Bold**: better, the interval lies above 0. "
-            "Signs: of each seed's difference. p: adjusted by Holm over the methods and the two declared figures "
-            "(nDCG@10, zero-shot AUC), for each baseline."
-        )
-        return ["## Comparisons", about, markdown_table(["difference", *columns], rows)] if rows else []
+        return {q: task.primary_title for q, task in self.results.primaries(split).items()}
 
-    def _flow_table(self) -> list[str]:
+    def _headline_section(self) -> list[str]:
+        known = {q for name in self.results.methods for q in self.results.estimates[name]}
+        columns = [(quantity, heading) for quantity, heading in self._primaries().items() if quantity in known]
+        heading = f"{markdown.name_split(self.results.params.primary_split)}{self._simulated}"
+        about = f"The declared figure of each task. {markdown.about_table(self.results, columns)}"
+        return [f"## {heading}", about, markdown.method_table(self.results, columns)]
+
+    def _contrast_section(self) -> list[str]:
+        pairs = {(name, other) for name, others in self.results.params.contrasts.items() for other in others}
+        rows = [row for row in self.comparisons if (row["objective"], row["baseline"]) in pairs]
+        table = markdown.contrast_table(rows, self._primaries())
+        return ["## Comparisons", self._about_differences(), table] if table else []
+
+    def _about_differences(self) -> str:
+        split = self.results.params.primary_split
+        signs = _SIGNS.format(level=round(1.0 - self.results.params.confidence, 6))
+        return f"Paired differences on the {split} split. {signs}"
+
+    def _task_section(self) -> list[str]:
+        lines = []
+        for task in TASKS:
+            about = "" if self.results.has_cases(task) else f": nothing to show, {task.missing}"
+            lines.append(f"- [{task.title}]({self.tasks_folder}/{task.name}.md){about}")
+        lines.append(f"- [Examples]({self.examples}): what the methods look at in a few test studies")
+        return ["## Tasks", "Every table, comparison and figure of a task:", "\n".join(lines)]
+
+    def _flow_section(self) -> list[str]:
         rows = [[row["level"], row["group"].replace("_", " "), str(row["count"])] for row in self.flow]
-        return ["## Cohort flow", markdown_table(["level", "group", "count"], rows)]
+        return ["## Cohort flow", markdown.write_table(["level", "group", "count"], rows)]
 
-    def _reading_notes(self) -> list[str]:
+    def _reading_section(self) -> list[str]:
+        folder = self.tables_folder
         notes = [
-            "nDCG@10 (declared figure of retrieval): image to text; the gain of a text is its content's agreement with "
-            "what is known of the study, independent of every training similarity.",
-            "R@10: a text with the same set of statements is among the first ten.",
-            "Zero-shot AUC (declared figure of classification): cosine to the positive minus cosine to the negative "
-            "prompts. Probe AUC: logistic regression on frozen image embeddings at a share of the training labels, "
-            "mean over nested draws that all methods share, each with at least one positive and one negative "
-            "patient. Both: mean over the classes with enough positives.",
-            "`chance`: expectation of a random ranking; `metadata`: the same probe on sequences present, vendor, "
-            "spacing, age and field strength.",
-            f"Everything else, by split, class, language and seed: [`results.csv`]({self.tables_folder}/results.csv), "
-            f"[`comparisons.csv`]({self.tables_folder}/comparisons.csv), [`flow.csv`]({self.tables_folder}/flow.csv).",
+            *(f"{task.title}. {task.reading}" for task in TASKS if self.results.has_cases(task)),
+            "`chance`: expectation of a map or ranking without information; `random`: the encoder before training.",
+            "Intervals resample patients, with all their studies, and seeds. p is the larger one of a sign flip of "
+            "each patient's difference, where the figure is a mean over cases, and of the paired bootstrap.",
+            f"Everything else, by split, class, language, labels and seed: [`results.csv`]({folder}/results.csv), "
+            f"[`comparisons.csv`]({folder}/comparisons.csv), [`flow.csv`]({folder}/flow.csv), "
+            f"[`headline.csv`]({folder}/headline.csv).",
         ]
         return ["## How to read this", "\n".join(f"- {note}" for note in notes)]
 
-    def _figure_links(self) -> list[str]:
-        return ["## Figures", *(f"![{caption}]({self.figures_folder}/{file})" for file, caption in self.figures)]
+    def _view_sections(self, task: Task) -> list[str]:
+        parts = []
+        for view in task.views:
+            splits = self.results.splits(task) if view.is_every_split else [self.results.params.primary_split]
+            found = {split: self.results.columns(task, view, split) for split in splits}
+            shown = {split: columns for split, columns in found.items() if columns}
+            for split, columns in shown.items():
+                where = [markdown.name_split(split)] if len(shown) > 1 or not view.title else []
+                heading = ": ".join([*([view.title] if view.title else []), *where])
+                about = markdown.about_table(self.results, columns)
+                parts += [f"## {heading}{self._simulated}", about, markdown.method_table(self.results, columns)]
+        return parts
 
-
-def heading(quantity: Quantity) -> str:
-    """Short name of a headline quantity."""
-    name = METRIC_NAMES[quantity.metric]
-    return name if quantity.label_fraction is None else f"{name}, {quantity.label_fraction:.0%} of labels"
-
-
-def markdown_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Write a Markdown table; a vertical bar in a cell is escaped."""
-    lines = [columns, ["---"] * len(columns), *rows]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
-
-
-def _column(row: Row) -> str:
-    fraction = row["label_fraction"]
-    return heading(Quantity(row["task"], row["metric"], "", row["class"], float(fraction) if fraction else None))
-
-
-def _delta(row: Row) -> str:
-    if "delta" not in row:
-        return "–"
-    text = f"{row['delta']:+.3f} [{row['low']:+.3f}, {row['high']:+.3f}]"
-    text = f"**{text}**" if row["better"] == "yes" else text
-    return " ".join([text, row["seed_signs"], *([f"p {row['p_holm']:.3f}"] if "p_holm" in row else [])]).strip()
+    def _comparison_sections(self, task: Task) -> list[str]:
+        split = self.results.params.primary_split
+        columns = dict(self.results.columns(task, task.views[0], split))
+        pairs = {(name, other) for name, others in self.results.params.contrasts.items() for other in others}
+        contrasts = [row for row in self.comparisons if (row["objective"], row["baseline"]) in pairs]
+        others = [row for row in self.comparisons if row["baseline"] in self.results.params.baselines]
+        table = markdown.contrast_table(contrasts, columns)
+        parts = ["## Comparisons", self._about_differences(), table] if table else []
+        for quantity, declared in self.results.primaries(split).items():
+            against = markdown.baseline_table(others, quantity) if declared is task else ""
+            parts += [f"## Against the baselines: {task.primary_title}", against] if against else []
+        return parts

@@ -16,7 +16,7 @@ from pydantic import Field
 from stages.artifacts import evaluation_tables
 from stages.evaluation import ranking
 from stages.evaluation.cases import Codes, table
-from stages.evaluation.embeddings import Embeddings
+from stages.evaluation.embeddings import Embeddings, Images
 from stages.params import Params
 
 FloatArray = np.ndarray
@@ -29,6 +29,8 @@ DIRECTIONS = {
     IMAGE_TO_IMAGE: ("image", "image"),
 }
 RECALL_AT = (1, 5, 10)
+#: of the query's own text, and of those that say the same but for signals, as SeLIP reports them
+TEXT_RECALL_AT = range(1, 11)
 PRECISION_AT = (5, 10, 50)
 # Cosines closer than this are ties: float16 embeddings say no more.
 SCORE_DECIMALS = 6
@@ -36,10 +38,19 @@ QUERY_BLOCK = 256
 
 
 class RetrievalParams(Params):
-    """Section ``evaluate_retrieval``."""
+    """Section ``evaluate_retrieval``.
+
+    Attributes:
+        splits: splits that are evaluated.
+        relevant_gain: gain from which an item counts in P@k.
+        categories: findings that category queries ask for.
+        category_queries: query images of each category.
+    """
 
     splits: list[str]
     relevant_gain: float = Field(gt=0, le=1)
+    categories: list[str] = []
+    category_queries: int = Field(default=10, ge=1)
 
 
 class Relevance(Protocol):
@@ -95,6 +106,7 @@ class Judgement:
     is_relevant: np.ndarray
     is_hit: np.ndarray
     is_own: np.ndarray
+    is_coarse: np.ndarray
     is_excluded: np.ndarray
 
 
@@ -104,8 +116,9 @@ class RetrievalEvaluation:
 
     Queries and galleries are the judged images of a split that have a text, and their unique texts. The gain
     between an image and a text is the mean over the split's studies with that text; a hit is any item
-    with the same statement set; an exact hit is the query's own text. From image to image the patient's
-    own images are left out of the gallery, and there is no exact hit.
+    with the same statement set; an exact hit is the query's own text, a coarse one any text that says the
+    same but for signals (SeLIP, arXiv 2503.19801). From image to image the patient's own images are left
+    out of the gallery, and there is neither.
     """
 
     name: str
@@ -113,6 +126,8 @@ class RetrievalEvaluation:
     relevance: Relevance
     #: language of each text_id
     languages: Mapping[int, str]
+    #: number of what each text_id says, signals left out
+    collapsed: Mapping[int, int]
     params: RetrievalParams
 
     def run(self) -> pa.Table:
@@ -132,7 +147,7 @@ class RetrievalEvaluation:
 
     def _rank(self, split: str, direction: str) -> Iterator[pa.Table]:
         query_kind, gallery_kind = DIRECTIONS[direction]
-        images = self._judged_images(split)
+        images = judged_images(self.embeddings, self.relevance, split)
         queries, gallery = (select_items(self.embeddings, images, kind) for kind in (query_kind, gallery_kind))
         for start in range(0, len(queries), QUERY_BLOCK):
             block = queries.block(start, start + QUERY_BLOCK)
@@ -144,18 +159,12 @@ class RetrievalEvaluation:
                 scores_QG[judgement.is_excluded] = ranking.EXCLUDED
                 yield self._to_cases(block, measure(scores_QG, judgement), seed, split, direction)
 
-    def _judged_images(self, split: str) -> np.ndarray:
-        rows = self.embeddings.images.rows_of(split, with_text=True)
-        is_judged = self.relevance.knows([self.embeddings.images.study_ids[row] for row in rows])
-        return rows[is_judged]
-
     def _judge(self, queries: Items, gallery: Items, *, is_same_kind: bool) -> Judgement:
         images = self.embeddings.images
         query_ids = [images.study_ids[row] for row in queries.members]
         gallery_ids = [images.study_ids[row] for row in gallery.members]
-        gains = _pool(np.add, self.relevance.gain(query_ids, gallery_ids).astype(float), queries, gallery)
-        gains /= np.outer(queries.num_members, gallery.num_members)
         same_set = np.equal.outer(self.relevance.statement_set(query_ids), self.relevance.statement_set(gallery_ids))
+        gains = mean_gains(self.relevance, images, queries, gallery)
         nothing = np.zeros(gains.shape, dtype=bool)
         patients = np.array(images.patient_ids, dtype=str)
         return Judgement(
@@ -163,8 +172,12 @@ class RetrievalEvaluation:
             is_relevant=gains >= self.params.relevant_gain,
             is_hit=_pool(np.logical_or, same_set, queries, gallery),
             is_own=nothing if is_same_kind else np.equal.outer(queries.text_ids, gallery.text_ids),
+            is_coarse=nothing if is_same_kind else np.equal.outer(self._collapse(queries), self._collapse(gallery)),
             is_excluded=np.equal.outer(patients[queries.rows], patients[gallery.rows]) if is_same_kind else nothing,
         )
+
+    def _collapse(self, items: Items) -> np.ndarray:
+        return np.array([self.collapsed[text_id] for text_id in items.text_ids.tolist()], dtype=int)
 
     def _to_cases(
         self, queries: Items, metrics: dict[str, FloatArray], seed: int, split: str, direction: str
@@ -181,12 +194,19 @@ class RetrievalEvaluation:
             "study_id": Codes(study_ids, query),
             "patient_id": Codes([images.patient_ids[row] for row in first], query),
             "direction": direction,
+            "class": None,
             "language": Codes([self.languages.get(text_id) for text_id in queries.text_ids.tolist()], query),
             "is_abnormal": Codes(np.asarray(self.relevance.is_abnormal(study_ids)).tolist(), query),
             "metric": Codes(list(metrics), metric),
             "value": values[metric, query].astype(np.float32),
         }
         return table(evaluation_tables.RETRIEVAL_CASES, len(query), columns)
+
+
+def judged_images(embeddings: Embeddings, relevance: Relevance, split: str) -> np.ndarray:
+    """Rows of the images of a split that have a text and whose study has been judged."""
+    rows = embeddings.images.rows_of(split, with_text=True)
+    return rows[relevance.knows([embeddings.images.study_ids[row] for row in rows])]
 
 
 def select_items(embeddings: Embeddings, rows: np.ndarray, kind: str) -> Items:
@@ -208,14 +228,23 @@ def select_items(embeddings: Embeddings, rows: np.ndarray, kind: str) -> Items:
     return Items(text_rows, text_ids, rows[order], np.searchsorted(item_of_image[order], np.arange(len(text_ids))))
 
 
+def mean_gains(relevance: Relevance, images: Images, queries: Items, gallery: Items) -> FloatArray:
+    """Gain of each gallery item for each query, the mean over the studies behind both. Shape (Q, G)."""
+    query_ids, gallery_ids = ([images.study_ids[row] for row in items.members] for items in (queries, gallery))
+    gains = _pool(np.add, relevance.gain(query_ids, gallery_ids).astype(float), queries, gallery)
+    return gains / np.outer(queries.num_members, gallery.num_members)
+
+
 def measure(scores_QG: FloatArray, judgement: Judgement) -> dict[str, FloatArray]:
     """Compute every metric of a block of rankings, each (Q,), NaN where it is not defined."""
     hit = ranking.FirstHit(scores_QG, judgement.is_hit)
     own = ranking.FirstHit(scores_QG, judgement.is_own)
+    coarse = ranking.FirstHit(scores_QG, judgement.is_coarse)
     return {
         "ndcg@10": ranking.ndcg(scores_QG, judgement.gains, 10),
         **{f"recall@{k}": hit.recall(k) for k in RECALL_AT},
-        **{f"exact_recall@{k}": own.recall(k) for k in RECALL_AT},
+        **{f"exact_recall@{k}": own.recall(k) for k in TEXT_RECALL_AT},
+        **{f"coarse_recall@{k}": coarse.recall(k) for k in TEXT_RECALL_AT},
         **{f"precision@{k}": ranking.precision(scores_QG, judgement.is_relevant, k) for k in PRECISION_AT},
         "rank": hit.rank(),
     }

@@ -26,8 +26,8 @@ class Estimate:
     num_patients: int
     #: fewest patients that the number tells something of: of the smaller class, of a part or of the rest
     smallest_cell: int
-    #: sum of each patient's values, mean over seeds, shape (P,); for metrics that are means over cases
-    patient_totals: FloatArray | None = None
+    #: what each patient adds to the value, mean over seeds, shape (P,); for metrics that are means over cases
+    patient_shares: FloatArray | None = None
     #: why there is no value
     reason: str = ""
 
@@ -44,14 +44,12 @@ class Difference:
     delta: float
     low: float
     high: float
+    #: NaN where the difference is not tested
     p: float
     #: +, - or 0 of each seed's difference
     seed_signs: str
-
-    @property
-    def is_better(self) -> bool:
-        """Whether the interval lies above 0."""
-        return self.low > 0
+    #: whether the interval lies on the better side of 0, and p agrees
+    is_better: bool
 
 
 def interval(resampled_R: FloatArray, confidence: float) -> tuple[float, float]:
@@ -64,33 +62,58 @@ def interval(resampled_R: FloatArray, confidence: float) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def compare(method: Estimate, baseline: Estimate, *, confidence: float, num_sign_flips: int, seed: int) -> Difference:
+def compare(
+    method: Estimate,
+    baseline: Estimate,
+    *,
+    confidence: float,
+    num_sign_flips: int,
+    seed: int,
+    is_lower_better: bool = False,
+    is_tested: bool = True,
+) -> Difference:
     """Compare two methods on the same patients.
 
-    The interval comes from the paired bootstrap; the test is a sign flip of each patient's difference
-    where the metric is a mean over cases, and the bootstrap elsewhere.
+    The interval comes from the paired bootstrap over patients and seeds. Where the metric is a mean over
+    cases, each patient's difference is tested by sign flips too. Those hold the seeds fixed, and alone
+    would call significant what the interval, which does not, leaves open; so p is the larger of the two,
+    and a method is better only where interval and p agree.
+
+    Args:
+        method: one method.
+        baseline: the other.
+        confidence: of the interval; p below its complement is what a better method needs.
+        num_sign_flips: random sign patterns of the test.
+        seed: of the patterns.
+        is_lower_better: whether a smaller number is the better one.
+        is_tested: whether there is a p; without one no method is called better.
     """
     resampled = method.resampled - baseline.resampled
-    if method.patient_totals is not None and baseline.patient_totals is not None:
-        p = sign_flip_test(method.patient_totals - baseline.patient_totals, num_sign_flips, seed)
-    else:
-        p = bootstrap_test(resampled)
+    p = bootstrap_test(resampled) if is_tested else float("nan")
+    if is_tested and method.patient_shares is not None and baseline.patient_shares is not None:
+        p = max(p, sign_flip_test(method.patient_shares - baseline.patient_shares, num_sign_flips, seed))
     low, high = interval(resampled, confidence)
     signs = np.sign(method.seed_values - baseline.seed_values) if _are_paired(method, baseline) else []
+    is_beyond = high < 0 if is_lower_better else low > 0
     return Difference(
         delta=method.value - baseline.value,
         low=low,
         high=high,
         p=p,
         seed_signs="".join({1: "+", -1: "-", 0: "0"}[int(sign)] for sign in signs),
+        is_better=is_beyond and p < 1.0 - confidence,
     )
 
 
 def sign_flip_test(differences_P: FloatArray, num_flips: int, seed: int) -> float:
     """Two-sided p-value of the mean paired difference under random exchange of methods within patients.
 
+    All cases of a patient are exchanged together. A patient's share of a mean over cases is the sum of
+    its values over the number of all cases, so that the shares add up to the mean, whatever the number of
+    cases of each patient; where two methods have the same cases, the test is that of the sums.
+
     Args:
-        differences_P: difference of each patient, summed over its cases and averaged over seeds.
+        differences_P: difference of each patient's share of the mean, averaged over seeds.
         num_flips: random sign patterns; the observed one is counted among them.
         seed: of the patterns.
     """

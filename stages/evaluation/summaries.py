@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import math
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from stages.evaluation.bootstrap import pairwise_wins
-from stages.evaluation.classification import ClassificationParams, Cohort, Scoring
+from stages.evaluation.probes import Budget
+from stages.evaluation.scorings import Cohort, Evaluated, Scoring, mean_auc
 
 DECIMALS = 6
 
@@ -27,19 +28,32 @@ def summarise_retrieval(cases: pa.Table) -> dict[str, Any]:
 
 
 def summarise_classification(
-    scorings: Sequence[Scoring], cohort: Cohort, params: ClassificationParams
+    parts: Iterable[Evaluated], *, min_positives: int, tasks: Collection[str]
 ) -> dict[str, Any]:
-    """Macro AUC, mean over seeds and draws, by split, protocol and label fraction."""
-    summary: dict[str, Any] = {}
-    for split in params.splits:
-        found: dict[str, list[float]] = {}
-        for scoring in scorings:
-            area = _macro_auc(scoring, cohort, split, params.min_positives)
-            if area is not None:
-                share = "" if scoring.label_fraction is None else f"_{scoring.label_fraction:g}"
-                found.setdefault(f"{scoring.protocol}{share}_macro_auc", []).append(area)
-        summary[split] = {name: round(float(np.mean(areas)), DECIMALS) for name, areas in found.items()}
-    return summary
+    """AUC, mean over seeds and draws, by split, protocol and budget of labels.
+
+    Args:
+        parts: scored studies of one method.
+        min_positives: positives that a finding needs in a split to count in the macro average.
+        tasks: two-class tasks, each summarised by itself and no part of the macro average.
+    """
+    found: dict[str, dict[str, list[float]]] = {}
+    for part in parts:
+        for split in part.splits:
+            areas = found.setdefault(split, {})
+            for scoring in part.scorings:
+                known = [name for name in scoring.classes if name in part.cohort.classes]
+                shown = {"macro": ([name for name in known if name not in tasks], min_positives)}
+                shown |= {name: ([name], 1) for name in known if name in tasks}
+                for about, (classes, least) in shown.items():
+                    area = _area(scoring, part.cohort, split, classes, least)
+                    if not math.isnan(area):
+                        name = f"{scoring.protocol}{_suffix(scoring.budget)}_{about}_auc"
+                        areas.setdefault(name, []).append(area)
+    return {
+        split: {name: round(float(np.mean(areas)), DECIMALS) for name, areas in of_split.items()}
+        for split, of_split in found.items()
+    }
 
 
 def write_json(path: Path, summary: dict[str, Any]) -> None:
@@ -48,12 +62,14 @@ def write_json(path: Path, summary: dict[str, Any]) -> None:
     path.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
 
 
-def _macro_auc(scoring: Scoring, cohort: Cohort, split: str, min_positives: int) -> float | None:
-    areas = []
-    for finding, scores_N in zip(scoring.classes, scoring.scores.T, strict=True):
-        labels_N = cohort.labels_of(finding, split)
-        is_known = ~np.isnan(labels_N)
-        is_positive = labels_N[is_known] > 0
-        if is_positive.sum() >= min_positives and not is_positive.all():
-            areas.append(pairwise_wins(scores_N[None, is_known], is_positive).mean(dtype=float))
-    return float(np.mean(areas)) if areas else None
+def _suffix(budget: Budget) -> str:
+    if budget.shots is not None:
+        return f"_{budget.shots}_shot"
+    return "" if budget.label_fraction is None else f"_{budget.label_fraction:g}"
+
+
+def _area(scoring: Scoring, cohort: Cohort, split: str, classes: Sequence[str], min_positives: int) -> float:
+    is_asked = cohort.splits == split
+    scores_NC = scoring.scores[is_asked][:, [scoring.classes.index(name) for name in classes]]
+    labels_NC = cohort.labels[is_asked][:, [cohort.classes.index(name) for name in classes]]
+    return mean_auc(scores_NC, labels_NC, min_positives)

@@ -73,3 +73,20 @@ def test_all_scores_equal_is_chance_in_closed_form():
     assert first.recall(1)[0] == pytest.approx(3 / 20)
     assert first.recall(5)[0] == pytest.approx(1 - (17 * 16 * 15 * 14 * 13) / (20 * 19 * 18 * 17 * 16))
     assert ranking.precision(np.zeros((1, 20)), hits, 10)[0] == pytest.approx(3 / 20)
+
+
+@pytest.mark.parametrize("decimals", [6, 0])
+def test_the_mean_over_the_first_places_is_the_precision(rng, decimals):
+    scores, relevant = rng.normal(size=(9, 12)).round(decimals), rng.random((9, 12)) < 0.3
+    scores[:, 3] = ranking.EXCLUDED
+    for k in (1, 5, 40):
+        items, values = ranking.best_ranked(scores, relevant, k)
+        assert values.shape == items.shape == (9, min(k, 11))
+        np.testing.assert_allclose(values.mean(axis=1), ranking.precision(scores, relevant, k))
+        assert not (items == 3).any()
+
+
+def test_first_places_by_hand():
+    items, values = ranking.best_ranked(np.array([[0.1, 0.9, 0.5, 0.5]]), np.array([[True, False, True, False]]), 3)
+    assert items.tolist() == [[1, 2, 3]]
+    assert values.tolist() == [[0.0, 0.5, 0.5]]

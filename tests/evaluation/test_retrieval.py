@@ -35,7 +35,9 @@ def cases(embeddings, relevance):
 
 def evaluate(embeddings, relevance):
     languages = dict.fromkeys(embeddings.text_rows, "en")
-    return RetrievalEvaluation("clip", embeddings, relevance, languages, PARAMS).run().to_pandas()
+    # Texts of one parity say the same.
+    collapsed = {text_id: text_id % 2 for text_id in embeddings.text_rows}
+    return RetrievalEvaluation("clip", embeddings, relevance, languages, collapsed, PARAMS).run().to_pandas()
 
 
 def values_of(cases, direction, metric):
@@ -63,7 +65,11 @@ def slow_image_to_text(embeddings, relevance):
                 "recall@5": float(any(np.array(hits)[order[:5]])),
                 "rank": float(np.argmax(np.array(hits)[order]) + 1),
                 "precision@10": float(np.mean(np.array(gains)[order[:10]] >= 0.5)),
-                "exact_recall@1": float(texts[order[0]] == images.text_ids[row]),
+                **{
+                    f"{kind}_recall@{k}": float(any(is_hit(texts[item], images.text_ids[row]) for item in order[:k]))
+                    for kind, is_hit in (("exact", int.__eq__), ("coarse", lambda a, b: a % 2 == b % 2))
+                    for k in range(1, 11)
+                },
             },
         )
 
@@ -75,9 +81,12 @@ def test_image_to_text_is_that_of_a_loop(embeddings, relevance, cases):
         found = dict(zip(here["metric"], here["value"], strict=True))
         assert found["ndcg@10"] == pytest.approx(expected["ndcg@10"], abs=1e-6)
         assert found["rank"] == pytest.approx(expected["rank"], abs=1.0)
-        if not any(0 < found[name] < 1 for name in ("recall@5", "exact_recall@1")):
-            assert found["recall@5"] == expected["recall@5"]
-            assert found["exact_recall@1"] == expected["exact_recall@1"]
+        counted = [name for name in expected if "recall@" in name]
+        assert len(counted) == 21
+        for name in counted:
+            if found[name] in (0, 1):
+                assert found[name] == expected[name], name
+    assert set(values_of(cases, "image_to_text", "exact_recall@3")["value"]) == {0.0, 1.0}
 
 
 def test_a_text_is_asked_once(embeddings, cases):
@@ -95,8 +104,8 @@ def test_perfect_embeddings_give_a_perfect_ranking(files, relevance):
 
 
 def test_the_patients_own_images_are_not_in_the_gallery(embeddings, relevance):
-    evaluation = RetrievalEvaluation("clip", embeddings, relevance, {}, PARAMS)
-    images = evaluation._judged_images("test")
+    evaluation = RetrievalEvaluation("clip", embeddings, relevance, {}, {}, PARAMS)
+    images = retrieval.judged_images(embeddings, relevance, "test")
     items = retrieval.select_items(embeddings, images, "image")
     judgement = evaluation._judge(items, items, is_same_kind=True)
     patients = [embeddings.images.patient_ids[row] for row in items.rows]
@@ -123,9 +132,20 @@ def test_chance_is_the_mean_of_random_rankings(files, embeddings, relevance):
         arrays[f"{seed}/text"] = rng.normal(size=(len(embeddings.text_rows), 40))
     random = Embeddings(embeddings.images, embeddings.text_rows, {}, list(range(150)), arrays, [])
     drawn = evaluate(random, relevance)
-    for metric in ("ndcg@10", "recall@10", "precision@5", "exact_recall@5"):
+    for metric in ("ndcg@10", "recall@10", "precision@5", "exact_recall@5", "coarse_recall@3"):
         mean = values_of(drawn, "image_to_text", metric)["value"].mean()
         assert mean == pytest.approx(values_of(expected, "image_to_text", metric)["value"].mean(), abs=0.01)
+
+
+def test_recall_of_more_texts_is_no_smaller(cases):
+    for direction in ("image_to_text", "text_to_image"):
+        for kind in ("exact", "coarse"):
+            by_k = [values_of(cases, direction, f"{kind}_recall@{k}")["value"].to_numpy() for k in range(1, 11)]
+            assert all((longer >= shorter).all() for shorter, longer in zip(by_k, by_k[1:], strict=False))
+        for k in range(1, 11):
+            exact, coarse = (values_of(cases, direction, f"{kind}_recall@{k}") for kind in ("exact", "coarse"))
+            assert (coarse["value"].to_numpy() >= exact["value"].to_numpy() - 1e-6).all()
+    assert not len(values_of(cases, "image_to_image", "coarse_recall@5"))
 
 
 def test_an_unjudged_study_is_left_out(embeddings, relevance):

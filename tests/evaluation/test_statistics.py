@@ -9,14 +9,14 @@ from stages.evaluation.statistics import Estimate
 SETTINGS = {"confidence": 0.95, "num_sign_flips": 2000, "seed": 0}
 
 
-def estimate(seed_values, resampled, totals=None):
+def estimate(seed_values, resampled, shares=None):
     return Estimate(
         seeds=tuple(range(len(seed_values))),
         seed_values=np.array(seed_values),
         resampled=np.array(resampled),
         num_patients=10,
         smallest_cell=10,
-        patient_totals=totals,
+        patient_shares=shares,
     )
 
 
@@ -70,3 +70,51 @@ def test_one_seed_stands_for_all_but_other_seeds_are_not_paired():
     assert statistics.compare(three, one, **SETTINGS).seed_signs == "+-0"
     two = Estimate((7, 8), np.array([0.1, 0.2]), np.zeros(50), 10, 10)
     assert statistics.compare(three, two, **SETTINGS).seed_signs == ""
+
+
+def test_less_may_be_better():
+    rng = np.random.default_rng(0)
+    noise = rng.normal(size=500)
+    pair = estimate([4.0, 5.0], noise - 9.0), estimate([9.0, 9.5], noise)
+    assert statistics.compare(*pair, is_lower_better=True, **SETTINGS).is_better
+    assert not statistics.compare(*pair, **SETTINGS).is_better
+    assert not statistics.compare(*reversed(pair), is_lower_better=True, **SETTINGS).is_better
+
+
+def test_what_is_not_tested_is_not_called_better():
+    rng = np.random.default_rng(0)
+    shared = rng.normal(size=500)
+    difference = statistics.compare(estimate([1.0], shared + 1), estimate([0.0], shared), is_tested=False, **SETTINGS)
+    assert difference.low > 0
+    assert np.isnan(difference.p)
+    assert not difference.is_better
+
+
+def test_p_and_interval_never_contradict():
+    """Patients agree, seeds do not: the sign flip alone would call this significant."""
+    rng = np.random.default_rng(0)
+    shares = 0.01 + 0.002 * rng.normal(size=60)
+    wide = statistics.compare(
+        estimate([0.2], 0.6 + rng.normal(size=2000), shares), estimate([0.0], np.zeros(2000), np.zeros(60)), **SETTINGS
+    )
+    assert statistics.sign_flip_test(shares, 2000, 0) < 0.05
+    assert wide.low < 0 < wide.high
+    assert wide.p > 0.05
+    assert not wide.is_better
+    # And the reverse: an interval away from 0 is not enough where patients do not agree.
+    mixed = np.where(np.arange(60) % 2, 1.0, -1.0) + 0.01
+    narrow = statistics.compare(
+        estimate([0.2], 5 + rng.normal(size=2000), mixed), estimate([0.0], np.zeros(2000), np.zeros(60)), **SETTINGS
+    )
+    assert narrow.low > 0
+    assert narrow.p > 0.05
+    assert not narrow.is_better
+
+
+def test_shares_of_unequal_patients_are_tested_as_the_mean_over_cases():
+    """A patient with many cases weighs as many cases: shares are the sums over the number of all cases."""
+    counts, differences = np.array([5, 1, 1, 1]), np.array([0.2, -0.1, -0.1, -0.1])
+    shares = counts * differences / counts.sum()
+    assert shares.sum() == pytest.approx(np.repeat(differences, counts).mean())
+    by_sums = statistics.sign_flip_test(counts * differences, 4000, 0)
+    assert statistics.sign_flip_test(shares, 4000, 0) == by_sums

@@ -1,0 +1,149 @@
+"""Cases of the evaluations that need networks, and the audits, as the tables find them: synthetic numbers."""
+
+import numpy as np
+
+from stages.artifacts import audit_tables, evaluation_tables, tables
+
+LESIONS = ("infarct", "mass")
+#: how good a method is, in every task
+SKILLS = {"chance": 0.0, "oracle": 0.9, "scratch": 0.1, "random": 0.1, "clip": 0.3, "selip": 0.5, "supervised": 0.6}
+SHARES = (0.01, 0.1, 1.0)
+
+
+def write_measured(files, objectives, *, has_masks=True, num_seeds=2):
+    """Write fine-tuning, segmentation, localisation, shortcut and lost-recall cases, and the audits.
+
+    Args:
+        files: a ``CohortFiles``.
+        objectives: the objectives, with cases of every task.
+        has_masks: whether there are cases of the tasks that need masks.
+        num_seeds: seeds of each objective.
+    """
+    builder = Builder(files, num_seeds)
+    for name in objectives:
+        builder.write_finetuning(name)
+    for name in ("scratch", *objectives):
+        builder.write("segmentation", name, builder.segmentation(name) if has_masks else [])
+    for name in ("chance", "oracle", *objectives):
+        builder.write("localisation", name, builder.localisation(name) if has_masks else [])
+    for name in objectives:
+        builder.write("shortcuts", name, builder.shortcuts(name))
+        builder.write("recall_loss", name, builder.recall_loss(name))
+    write_audits(files, objectives)
+
+
+class Builder:
+    """Draws cases of the evaluated studies; the same studies for every method."""
+
+    def __init__(self, files, num_seeds):
+        self.files = files
+        self.num_seeds = num_seeds
+        self.rng = np.random.default_rng(5)
+        self.difficulty = self.rng.normal(size=len(files.study_ids)) * 0.1
+
+    def cases(self, name, metric, *, cls="all", studies=None, share=None, level=0.0, slope=1.0):
+        """Values around ``level`` plus ``slope`` times the skill, correlated over methods."""
+        chosen = range(len(self.files.study_ids)) if studies is None else studies
+        seeds = range(1 if name in ("chance", "oracle") else self.num_seeds)
+        return [
+            {
+                "objective": name, "seed": seed, "split": self.files.splits[n], "study_id": self.files.study_ids[n],
+                "patient_id": self.files.patient_ids[n], "metric": metric, "class": cls, "label_fraction": share,
+                "value": level + slope * (SKILLS[name] + self.difficulty[n] + 0.02 * self.rng.normal()),
+            }
+            for seed in seeds
+            for n in chosen
+            if self.files.splits[n].startswith("test")
+        ]  # fmt: skip
+
+    def with_finding(self, column):
+        return [n for n, labels in enumerate(self.files.labels) if labels[column]]
+
+    def segmentation(self, name):
+        return [
+            row
+            for share in SHARES
+            for row in (
+                *self.cases(name, "dice", share=share, level=0.1 * share),
+                *self.cases(name, "hd95_mm", share=share, level=30.0, slope=-20.0),
+                *(
+                    row
+                    for column, finding in enumerate(LESIONS)
+                    for row in self.cases(name, "dice", cls=finding, share=share, studies=self.with_finding(column))
+                ),
+            )
+        ]
+
+    def localisation(self, name):
+        metrics = [
+            f"{kind}/{metric}"
+            for kind in ("prompt", "sentence")
+            for metric in ("pointing_game", "iou", "average_precision", "contrast_to_noise")
+        ]
+        by_class = [
+            row
+            for column, finding in enumerate(LESIONS)
+            for row in self.cases(name, "prompt/pointing_game", cls=finding, studies=self.with_finding(column))
+        ]
+        return [row for metric in metrics for row in self.cases(name, metric)] + by_class
+
+    def shortcuts(self, name):
+        drops = [row for sequence in ("T1", "T2", "all") for row in self.cases(name, "ndcg_drop", cls=sequence)]
+        return [*self.cases(name, "vendor_accuracy", cls="macro"), *drops]
+
+    def recall_loss(self, name):
+        return [
+            row
+            for direction in ("text_to_image", "image_to_text")
+            for metric in ("recall@1", "recall@10", "lost_to_equal@1", "lost_to_near@1")
+            for row in self.cases(name, f"{direction}/{metric}")
+        ]
+
+    def write(self, task, name, rows):
+        contract = evaluation_tables.MEASURE_CASES
+        tables.write(self.files.path(f"evaluations/{task}/{name}.parquet"), tables.from_rows(contract, rows), contract)
+
+    def write_finetuning(self, name):
+        rows = [
+            {
+                "objective": name, "seed": seed, "split": split, "study_id": self.files.study_ids[n],
+                "patient_id": self.files.patient_ids[n], "protocol": "fine_tuning", "class": finding,
+                "label_fraction": share, "shots": shots, "draw": None,
+                "score": 2 * SKILLS[name] * labels[column] + self.difficulty[n] + 0.3 * self.rng.normal(),
+                "label": int(labels[column]),
+            }
+            for seed in range(self.num_seeds)
+            for share, shots in (*((share, None) for share in SHARES), (None, 1), (None, 5))
+            for n, (split, labels) in enumerate(zip(self.files.splits, self.files.labels, strict=True))
+            for column, finding in enumerate(LESIONS)
+            if split != "train"
+        ]  # fmt: skip
+        contract = evaluation_tables.CLASSIFICATION_CASES
+        path = self.files.path(f"evaluations/finetuning/{name}.parquet")
+        tables.write(path, tables.from_rows(contract, rows), contract)
+
+
+def write_audits(files, objectives):
+    """Near-duplicates among the negatives, and what splits share."""
+    negatives = [
+        {
+            "objective": name, "seed": seed, "threshold": threshold, "rule": rule, "num_pairs": 1000,
+            "num_negatives": 900, "num_near_duplicates": number, "share": number / 900, "target_share": 0.05,
+        }
+        for name in objectives
+        for seed in (0, 1)
+        for rule in ("no_share", "below_chance")
+        for threshold, number in ((0.9, 18), (None, 1))
+    ]  # fmt: skip
+    counts = [
+        ("shared_patients", "all", 0, 120, True),
+        ("shared_images", "all", 0, 240, True),
+        ("exact_texts", "test", 12, 40, False),
+        ("near_texts", "test", 3, 40, False),
+    ]
+    leakage = [dict(zip(("check", "split", "count", "out_of", "is_gate"), values, strict=True)) for values in counts]
+    for path, contract, rows in (
+        ("negatives.parquet", audit_tables.NEGATIVES, negatives),
+        ("leakage.parquet", audit_tables.LEAKAGE, leakage),
+    ):
+        tables.write(files.path(path), tables.from_rows(contract, rows), contract)
