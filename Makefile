@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # DVC starts the stages' `python` from the environment.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: results test lint install code-deps site-key clean
+.PHONY: results test ablations large lint install code-deps site-key clean
 
 results: $(VENV)/.installed  ## set up, run the pipeline, print the results table
 	dvc repro
@@ -13,6 +13,12 @@ results: $(VENV)/.installed  ## set up, run the pipeline, print the results tabl
 
 test: $(VENV)/.installed  ## set up, run the test suite
 	pytest
+
+ablations: $(VENV)/.installed  ## the ablation table, in a copy of the repository; rows that still hold are kept
+	python benchmarks/ablations.py
+
+large: $(VENV)/.installed  ## a larger run for a machine with a GPU, into results/gpu
+	python benchmarks/large_run.py
 
 lint: $(VENV)/.installed  ## ruff and mypy
 	ruff check .
