@@ -1,8 +1,8 @@
 """The ablation table: what each choice of a method is worth, on the same seeds, splits and cases as the results.
 
 Every row of `ablations.yaml` becomes an objective of a copy of the repository, which DVC then runs:
-data come from the cache, and only what differs is trained. Each row of the CSV carries a hash of all
-parameters that it was made with; rows whose hash still holds are not made again.
+data come from the cache, and only what differs is trained; what the copy has made already is not made
+again. Each row of the CSV carries a hash of the parameters that it was made with.
 
 Run as ``make ablations``; takes about a minute and a half a row on two cores.
 """
@@ -43,7 +43,7 @@ COLUMNS = (
 # Sections that the figures depend on, beside the entry of the objective and its similarity.
 SECTIONS = (
     "simulate_cohort", "convert_dicom", "prepare_volumes", "extract_findings", "encode_texts", "split_cohort",
-    "pretrain", "embed_studies", "evaluate_retrieval", "evaluate_classification",
+    "pretrain", "embed_studies", "evaluate_retrieval", "evaluate_classification", "tabulate_results",
 )  # fmt: skip
 HASH_DIGITS = 12
 
@@ -87,6 +87,14 @@ def pipeline_params(params: Any, ablations: Mapping[str, Mapping[str, Changes]])
     return changed
 
 
+def is_simulated(params: Any) -> bool:
+    """Tell whether the cohort is the simulated one, as the results tables do."""
+    cohort, simulated = (
+        ROOT / params[name][key] for name, key in (("cohort", "dicom"), ("tabulate_results", "simulated_folder"))
+    )
+    return cohort.resolve().is_relative_to(simulated.resolve())
+
+
 def estimate(folder: Path, params: Any, names: list[str]) -> Results:
     """Estimate the figures of every ablation from the cases in a copy."""
     tabulate = TabulateParams.model_validate(json.loads(json.dumps(params["tabulate_results"])))
@@ -97,7 +105,7 @@ def estimate(folder: Path, params: Any, names: list[str]) -> Results:
     sources = {task: {name: files[name][task] for name in names} for task in (RETRIEVAL, CLASSIFICATION)}
     resamplings = draw_resamplings(sources, tabulate)
     estimates = {name: estimate_method(files[name], resamplings, tabulate, rules) for name in names}
-    return Results(tabulate, estimates, is_simulated=True)
+    return Results(tabulate, estimates, is_simulated=is_simulated(params))
 
 
 def table_rows(
@@ -114,8 +122,10 @@ def table_rows(
                 "changes": experiment(changes) if changes else "",
                 "default": default,
             }
-            validation = _validation_figure(folder, name)
-            rows.append(about | {"figure": "nDCG@10", "split": VALIDATION, "value": validation})
+            # A mean over few patients may not be shown of a real cohort, and has no use but to choose by.
+            if results.is_public:
+                validation = _validation_figure(folder, name)
+                rows.append(about | {"figure": "nDCG@10", "split": VALIDATION, "value": validation})
             for title, quantity in FIGURES.items():
                 rows.append(about | {"figure": title, "split": SPLIT} | _cells(results, name, default, quantity))
     return rows
@@ -135,8 +145,8 @@ def _validation_figure(folder: Path, name: str) -> float:
     return json.loads(path.read_text(encoding="utf-8"))[VALIDATION]["image_to_text"]["ndcg@10"]
 
 
-def page(rows: list[Any]) -> str:
-    """The table in Markdown: an ablation a row, a figure a column."""
+def page(rows: list[Any], *, about: str) -> str:
+    """The table in Markdown: an ablation a row, a figure a column; ``about`` names the cohort."""
     cells: dict[tuple[str, str], dict[str, str]] = {}
     columns = {f"{row['split']} {row['figure']}": None for row in rows}
     for row in rows:
@@ -149,7 +159,7 @@ def page(rows: list[Any]) -> str:
         "\n\n".join(
             [
                 "# Ablations",
-                "Simulated cohort, three seeds each. Values, and in brackets the 95% interval of the paired "
+                f"{about}, mean over seeds. Values, and in brackets the 95% interval of the paired "
                 "difference to the first row of the same objective; **bold** where it excludes 0. Nothing is adjusted "
                 "for the number of rows: about one bold cell in twenty is expected without any effect. A default may "
                 "be chosen by the validation column, never by the others. Made by `make ablations`; "
@@ -195,8 +205,9 @@ def main() -> None:
     make_copy(arguments.copy, changed)
     run(arguments.copy, "dvc", "repro", *(f"evaluate_{task}@{name}" for name in names for task in FIGURES_OF))
     rows = table_rows(estimate(arguments.copy, changed, names), ablations, params, arguments.copy)
+    about = "Simulated cohort" if is_simulated(params) else "Real cohort"
     write_csv(arguments.out, rows)
-    arguments.out.with_suffix(".md").write_text(page(rows), encoding="utf-8")
+    arguments.out.with_suffix(".md").write_text(page(rows, about=about), encoding="utf-8")
 
 
 if __name__ == "__main__":

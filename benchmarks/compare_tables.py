@@ -19,12 +19,10 @@ from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 
-KEY = ("task", "metric", "objective", "split", "class", "label_fraction", "draw", "seed")
+KEY = ("task", "metric", "objective", "split", "class", "label_fraction", "shots", "draw", "seed")
 VALUES = ("value", "low", "high")
 WHOLES = ("all", "macro")
 SPREAD = Path("results/rerun_spread.csv")
-# Times the largest difference among a few reruns: with few cells of a kind, one more rerun often goes further.
-MARGIN = 2.0
 # Below it a difference is rounding of the table itself.
 ROUNDING = 1.01e-5
 
@@ -114,7 +112,7 @@ def compare(committed: Path, new: Path, path: Path = SPREAD) -> list[str]:
             continue
         if kind_of(cell) not in spread:
             faults.append(f"{name_cell(cell)}: nobody measured how far {', '.join(kind_of(cell))} moves; run --measure")
-        elif distance(was, now) > MARGIN * spread[kind_of(cell)] + ROUNDING:
+        elif distance(was, now) > spread[kind_of(cell)] + ROUNDING:
             faults.append(
                 f"{name_cell(cell)}: committed {was or 'empty'}, now {now or 'empty'}, "
                 f"reruns differ by at most {spread[kind_of(cell)]:.6f}"

@@ -36,11 +36,11 @@ def describe_device() -> str:
     return f"{platform.processor() or platform.machine()}, no GPU, PyTorch {torch.__version__}"
 
 
-def cost_table(models: Path, names: list[str]) -> str:
+def cost_table(training: Path, names: list[str]) -> str:
     """What the trainings of every objective cost, mean over seeds, in Markdown."""
     rows = []
     for name in names:
-        seeds = json.loads((models / f"{name}.json").read_text(encoding="utf-8")).values()
+        seeds = json.loads((training / f"{name}.json").read_text(encoding="utf-8")).values()
         cells = [_mean(list(seeds), figure, form) for figure, (_, form) in FIGURES.items()]
         rows.append([f"`{name}`", *cells])
     return write_table(["objective", *(title for title, _ in FIGURES.values())], rows)
@@ -61,7 +61,7 @@ def write_results(copy: Path, out: Path, changes: dict[str, Any], names: list[st
         f"Simulated cohort. Device: {describe_device()}. Command: `make large`, which is",
         f"```sh\n{experiment(changes)}\n```",
         "## What training cost",
-        cost_table(copy / "data" / "models", names),
+        cost_table(copy / "data" / "training", names),
         "Model FLOP utilisation: products and convolutions of a forward pass, three times, per second, over the "
         "device's dense bfloat16 peak; – where the peak is not known.",
         "The tables: [results](README.md).",

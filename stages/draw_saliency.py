@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 import typer
@@ -18,6 +18,10 @@ from stages.params import DEFAULT_PATH, load
 from stages.pretraining.export import load_encoders
 
 logger = logging.getLogger(__name__)
+
+
+class Objectives(RootModel[dict[str, Any]]):
+    """Section ``objectives``: encoders of others may still lie in the folder."""
 
 
 class SimulatedFolder(RootModel[Path]):
@@ -43,7 +47,8 @@ def main(
     torch.set_num_threads(shared.num_threads)
     is_simulated = cohort.resolve().is_relative_to(simulated_folder.resolve())
     paths = GroundingPaths(volumes, texts, findings, splits, masks)
-    names = find_models(models, section)
+    known = load("objectives", Objectives, params).root
+    names = [name for name in find_models(models, section) if name in known]
     if not is_simulated and not section.publish_examples:
         missing = "a real cohort is shown only if draw_saliency.publish_examples says so"
     elif not names:

@@ -44,7 +44,7 @@ def draw_few_labels(folder: Path, results: Results) -> list[tuple[str, str, tupl
         return []
     title = f"Few labels, {results.params.primary_split} split"
     _draw_curves(folder / "few_labels.png", results, shown, labelled(title, results), is_logarithmic=True)
-    return [("few_labels.png", f"{title}; dashed: chance", (CLASSIFICATION, FINETUNING, SEGMENTATION))]
+    return [("few_labels.png", f"{title}; dashed: no pretraining", (CLASSIFICATION, FINETUNING, SEGMENTATION))]
 
 
 def draw_recalls(folder: Path, results: Results) -> list[tuple[str, str, tuple[str, ...]]]:
@@ -70,7 +70,7 @@ def draw_recalls(folder: Path, results: Results) -> list[tuple[str, str, tuple[s
         return []
     title = f"Recall of the query's own text, {results.params.primary_split} split"
     _draw_curves(folder / "recall.png", results, shown, labelled(title, results), is_logarithmic=False)
-    return [("recall.png", f"{title}; dashed: chance", (RETRIEVAL,))]
+    return [("recall.png", f"{title}; dashed: no pretraining", (RETRIEVAL,))]
 
 
 def _panel(results: Results, task: Task, column: Column, label: str) -> Panel:

@@ -8,15 +8,15 @@ Shapes: G quantities, S seeds, P patients, R resamples.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
 from stages.evaluation import bootstrap
 from stages.evaluation.bootstrap import Resampling
-from stages.evaluation.quantities import ABNORMAL, ALL, RETRIEVAL, Quantity
+from stages.evaluation.quantities import ABNORMAL, ALL, MACRO, RETRIEVAL, Quantity
 from stages.evaluation.statistics import Estimate
 
 FloatArray = np.ndarray
@@ -27,6 +27,7 @@ Estimates = dict[Quantity, Estimate]
 SUBSET_METRICS = ("ndcg@10", "recall@10")
 _KEYS = ["metric", "class", "label_fraction"]
 _COLUMNS = [*_KEYS, "split", "seed", "patient_id", "value"]
+_CATEGORY_IMAGES = "category_image_to_image/"
 # Quantities that are resampled at a time.
 _BLOCK = 128
 
@@ -54,7 +55,7 @@ def retrieval_estimates(
         asked.assign(**{"class": asked["class"].astype(str)}),
     ]
     frame = _named(pd.concat(parts, ignore_index=True))
-    estimates = _mean_estimates(frame, RETRIEVAL, resamplings, min_patients)
+    estimates = _protect_categories(_mean_estimates(frame, RETRIEVAL, resamplings, min_patients))
     ranks = _named(medians.assign(metric="median_rank", **{"class": ALL}))
     return estimates | _median_estimates(ranks, RETRIEVAL, resamplings)
 
@@ -70,7 +71,7 @@ def measure_estimates(
         task: what the cases are of.
         min_patients: parts of fewer patients may have to be withheld, and what tells of them too.
     """
-    return _mean_estimates(cases, task, resamplings, min_patients)
+    return _with_macros(_mean_estimates(cases, task, resamplings, min_patients))
 
 
 def protect_parts(counts_KP: FloatArray, whole_P: FloatArray, min_patients: int) -> list[int]:
@@ -108,6 +109,54 @@ def _named(frame: pd.DataFrame) -> pd.DataFrame:
     """Put the direction before the metric."""
     names = frame["direction"].astype(str) + "/" + frame["metric"].astype(str)
     return frame.assign(metric=names, label_fraction=np.nan)
+
+
+def _with_macros(estimates: Estimates) -> Estimates:
+    """Add the balanced accuracy where the accuracy of each class is known: the mean over classes, resampled as such."""
+    classes: dict[Quantity, list[Estimate]] = {}
+    for quantity, estimate in estimates.items():
+        if quantity.metric.endswith("_accuracy") and not quantity.is_whole:
+            classes.setdefault(replace(quantity, cls=MACRO), []).append(estimate)
+    return estimates | {quantity: _macro(parts) for quantity, parts in classes.items()}
+
+
+def _macro(parts: Sequence[Estimate]) -> Estimate:
+    """Mean over classes; what is shown of it tells of the smallest one."""
+    resampled_CR = np.stack([part.resampled for part in parts])
+    is_known_CR = ~np.isnan(resampled_CR)
+    total_R = np.where(is_known_CR, resampled_CR, 0.0).sum(axis=0)
+    return Estimate(
+        seeds=parts[0].seeds,
+        seed_values=np.mean([part.seed_values for part in parts], axis=0),
+        resampled=total_R / np.maximum(is_known_CR.sum(axis=0), 1),
+        num_patients=sum(part.num_patients for part in parts),
+        smallest_cell=min(part.smallest_cell for part in parts),
+    )
+
+
+def _protect_categories(estimates: Estimates) -> Estimates:
+    """Let the numbers of a category tell of as few patients as have it: those whose images ask for it.
+
+    A sentence's precision tells of the patients with the finding, not of those retrieved; what is shown of
+    all categories tells of the smallest.
+    """
+    queries = {(q.split, q.cls): e for q, e in estimates.items() if q.metric.startswith(_CATEGORY_IMAGES)}
+    fewest: dict[str, int] = {}
+    for (split, cls), estimate in queries.items():
+        if cls != ALL:
+            fewest[split] = min(estimate.num_patients, fewest.get(split, estimate.num_patients))
+
+    def cell(quantity: Quantity, estimate: Estimate) -> int:
+        asked = queries.get((quantity.split, quantity.cls))
+        limit = fewest.get(quantity.split, 0) if quantity.cls == ALL else asked.num_patients if asked else 0
+        return min(estimate.smallest_cell, limit)
+
+    return {
+        quantity: replace(estimate, smallest_cell=cell(quantity, estimate))
+        if quantity.metric.startswith("category_")
+        else estimate
+        for quantity, estimate in estimates.items()
+    }
 
 
 def _mean_estimates(

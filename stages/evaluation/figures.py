@@ -43,7 +43,7 @@ def draw_all(folder: Path, results: Results) -> list[Drawn]:
         if panels and task.is_compared:
             title = f"{task.title}, {split} split"
             draw_forest(folder / f"{task.name}.png", results, panels, title)
-            drawn.append(Drawn(f"{task.name}.png", f"{title}; dashed: chance", (task.name,)))
+            drawn.append(Drawn(f"{task.name}.png", f"{title}; dashed: no pretraining", (task.name,)))
         for ending, column in task.by_class:
             drawn += _draw_classes(folder, f"{task.name}_by_class{ending}.png", results, task, column)
     drawn += [Drawn(*one) for one in (*draw_few_labels(folder, results), *draw_recalls(folder, results))]

@@ -11,7 +11,7 @@ import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import islice, product
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from stages.imaging.shards import TABLE
 from stages.pretraining.augmentation import Draws
 from stages.pretraining.methods import find_objective, read_params
 from stages.pretraining.objectives.base import Batch, Facts
-from stages.pretraining.pairs import batches, load_images
+from stages.pretraining.pairs import Batching, batches, load_images
 from stages.pretraining.settings import ObjectiveEntry, PretrainParams
 from stages.pretraining.similarity_source import Shuffled, SimilaritySource
 from stages.pretraining.texts import TextTable
@@ -71,11 +71,11 @@ class DataOrder:
             is_present_NS[place, list(images.series[row])] = True
         return cls(table, images.text_ids_N[rows], is_present_NS, params)
 
-    def steps(self, seed: int) -> Iterator[np.ndarray]:
+    def steps(self, seed: int, batching: Batching) -> Iterator[np.ndarray]:
         """Yield the text of each image of each step, mirrored where the image is. Shape (B,)."""
         flipped_T = self.texts.flipped_T
         groups_N = np.minimum(self.text_ids_N, flipped_T[self.text_ids_N])
-        order = batches(groups_N, self.params.batch_size, self.params.batching, seed)
+        order = batches(groups_N, self.params.batch_size, batching, seed)
         for step, rows_B in enumerate(islice(order, self.params.updates)):
             present_BS = self.is_present_NS[rows_B]
             draws = Draws.of_step(self.params.augmentation, present_BS, _NUM_AXES, seed=seed, step=step)
@@ -92,12 +92,14 @@ class Judge:
         objective: an instance of its class.
         has_sentences: whether it sees one sentence a report, so that no two images share a text.
         similarity: what it is told of the texts, None where it needs none.
+        batching: how its batches are filled.
     """
 
     name: str
     objective: Any
     has_sentences: bool
     similarity: SimilaritySource | None
+    batching: Batching
 
     @classmethod
     def build(
@@ -127,7 +129,7 @@ class Judge:
                 source = Shuffled.among(source, order.texts, order.text_ids_N, entry.shuffle_seed)
         quantile = None if source is None else lambda level: source.off_diagonal_quantile(order.text_ids_N, level)
         objective = found(params, Facts(order.params.embedding_dim, similarity_quantile=quantile))
-        return cls(name, objective, entry.text_view == "sentence", source)
+        return cls(name, objective, entry.text_view == "sentence", source, entry.batching or order.params.batching)
 
     @torch.no_grad()
     def targets(self, text_ids_B: np.ndarray) -> np.ndarray | None:
@@ -211,13 +213,15 @@ def audit_negatives(
         Rows of the ``NEGATIVES`` contract.
     """
     rows: list[dict[str, Any]] = []
-    for seed in order.params.seeds:
-        tallies: Mapping[str, Tally] = {judge.name: Tally() for judge in judges}
-        for text_ids_B in order.steps(seed):
+    batchings = dict.fromkeys(judge.batching for judge in judges)
+    for seed, batching in product(order.params.seeds, batchings):
+        alike = [judge for judge in judges if judge.batching == batching]
+        tallies: Mapping[str, Tally] = {judge.name: Tally() for judge in alike}
+        for text_ids_B in order.steps(seed, batching):
             similarity_BB = reference.block(text_ids_B)
             is_near: dict[float | None, np.ndarray] = {value: similarity_BB >= value for value in thresholds}
             is_near[None] = np.equal.outer(text_ids_B, text_ids_B)
-            for judge in judges:
+            for judge in alike:
                 targets_BB = judge.targets(text_ids_B)
                 if targets_BB is not None:
                     tallies[judge.name].add(targets_BB, is_near)

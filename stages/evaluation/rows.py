@@ -17,12 +17,12 @@ from stages.evaluation.tables import Results, Row
 from stages.evaluation.tasks import TASKS
 
 RESULT_COLUMNS = (
-    "task", "metric", "objective", "split", "class", "label_fraction", "draw", "seed", "value", "low", "high", "n",
-    "delta_to_reference", "delta_low", "delta_high", "p", "p_holm", "seed_signs", "reason",
+    "task", "metric", "objective", "split", "class", "label_fraction", "shots", "draw", "seed", "value", "low", "high",
+    "n", "delta_to_reference", "delta_low", "delta_high", "p", "p_holm", "seed_signs", "reason",
 )  # fmt: skip
 COMPARISON_COLUMNS = (
-    "objective", "baseline", "task", "metric", "split", "class", "label_fraction", "n", "value", "baseline_value",
-    "delta", "low", "high", "p", "p_holm", "better", "seed_signs", "reason",
+    "objective", "baseline", "task", "metric", "split", "class", "label_fraction", "shots", "n", "value",
+    "baseline_value", "delta", "low", "high", "p", "p_holm", "better", "seed_signs", "reason",
 )  # fmt: skip
 HEADLINE_COLUMNS = ("objective", "task", "metric", "label_fraction", "value", "low", "high")
 DECIMALS = 5
@@ -167,7 +167,8 @@ def _about(quantity: Quantity) -> Row:
         "metric": quantity.metric,
         "split": quantity.split,
         "class": quantity.cls,
-        "label_fraction": quantity.labels or None,
+        "label_fraction": None if quantity.label_fraction is None else f"{quantity.label_fraction:g}",
+        "shots": quantity.shots,
         "draw": "all" if quantity.labels else None,
     }
 

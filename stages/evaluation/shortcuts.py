@@ -34,7 +34,7 @@ FloatArray = np.ndarray
 Scanners = Mapping[str, Mapping[str, str | None]]
 
 TRAIN = "train"
-ALL, MACRO = "all", "macro"
+ALL = "all"
 NDCG_DROP = "ndcg_drop"
 
 
@@ -128,9 +128,9 @@ class ScannerProbes:
     A multinomial logistic regression with balanced class weights is fitted on the training studies; its
     penalty is chosen there, by cross-validation that keeps a patient's studies together. A case is a study
     of an evaluated split whose code training knows. ``<attribute>_accuracy`` of a code is the share of its
-    studies that are told, of ``all`` the plain accuracy. The cases of ``macro`` are weighted inversely to the
-    number of studies of their code, so that their mean is the balanced accuracy, and chance is one over
-    the number of codes. Where vendors see different diseases some of what is told is no shortcut.
+    studies that are told, of ``all`` the plain accuracy; the tables make the balanced accuracy of them, of
+    which chance is one over the number of codes. Where vendors see different diseases some of what is told
+    is no shortcut.
     """
 
     name: str
@@ -181,11 +181,9 @@ class ScannerProbes:
         self, images: np.ndarray, codes: np.ndarray, told: np.ndarray, about: tuple[int, str, str]
     ) -> Iterator[pa.Table]:
         cases, is_told = Cases(self.name, self.embeddings.images), (told == codes).astype(float)
-        known, number, counts = np.unique(codes, return_inverse=True, return_counts=True)
-        for code in known.tolist():
+        for code in np.unique(codes).tolist():
             yield cases.table(images[codes == code], is_told[codes == code], about, code)
         yield cases.table(images, is_told, about, ALL)
-        yield cases.table(images, is_told * len(codes) / (len(known) * counts[number]), about, MACRO)
 
 
 @dataclass(frozen=True)

@@ -169,13 +169,17 @@ TASKS = (
                 (Column("dice", "Dice", amounts="shares"), Column("hd95_mm", "HD95 (mm)", amounts="shares")),
                 is_every_split=True,
             ),
-            View("Dice by lesion type", (Column("dice", "", amounts="most", classes="each"),)),
-            View("HD95 (mm) by lesion type", (Column("hd95_mm", "", amounts="most", classes="each"),)),
+            View("Dice of studies with each lesion type", (Column("dice", "", amounts="most", classes="each"),)),
+            View(
+                "HD95 (mm) of studies with each lesion type", (Column("hd95_mm", "", amounts="most", classes="each"),)
+            ),
         ),
         primary=Quantity(SEGMENTATION, "dice", "", ALL, 0.1),
         primary_title="segmentation, Dice at 10% of masks",
         reading="The encoder under a UNETR-style decoder, trained with a share of the training masks, mean over "
-        "studies. HD95, the 95th percentile of the distance between surfaces, is better where it is smaller. "
+        "studies with a lesion; a study with several lesion types counts whole for each of them. HD95, the 95th "
+        "percentile of the distance between surfaces, is better where it is smaller; where nothing is outlined it is "
+        "the diagonal of the image. "
         "`random` is the untrained encoder, `scratch` the same network trained from scratch with the same budget.",
         missing="no lesion masks in training or in the evaluated splits (`cohort.masks`)",
         labels_name="masks",

@@ -110,12 +110,13 @@ class Trainer:
         self._fabric, self._corpus, self._recipe, self._seed = fabric, corpus, recipe, seed
         params = recipe.params
         self._towers = build_towers(recipe.towers, seed)
-        patch_mask = corpus.patch_mask(params.image.patch_size)
+        self._needs = recipe.objective.needs(recipe.objective_params)
+        patch_mask = corpus.patch_mask(params.image.patch_size) if "hidden_patches" in self._needs else None
         facts = Facts(
             params.embedding_dim,
             len(recipe.towers.classes),
             corpus.similarity_quantile if corpus.similarity is not None else None,
-            patch_mask.patches_shape,
+            (0, 0) if patch_mask is None else patch_mask.patches_shape,
         )
         with seeded(seed, OBJECTIVE_STREAM):
             self._objective: Any = recipe.objective(recipe.objective_params, facts)
@@ -127,7 +128,6 @@ class Trainer:
         self._modules = nn.ModuleDict(parts).to(fabric.device)
         self._trained = [parameter for parameter in self._modules.parameters() if parameter.requires_grad]
         self._optimiser = build_optimiser(params.optimiser, [self._modules])
-        self._needs = recipe.objective.needs(recipe.objective_params)
         self._reads_text = recipe.objective.aligns_text
         self._collator = Collator(
             corpus, params.batch_size, self._needs, patch_mask=patch_mask, reads_text=self._reads_text

@@ -27,7 +27,15 @@ class PatchMask:
             is_head_X: voxels of the head.
             patch_size: edge of a patch in voxels; divides every axis.
             num_sequences: S.
+
+        Raises:
+            ValueError: if patches do not fill the images.
         """
+        if any(axis % patch_size for axis in is_head_X.shape):
+            raise ValueError(
+                f"hidden patches: images of shape {is_head_X.shape}, expected axes divisible by {patch_size}; "
+                "change prepare_volumes.shape or pretrain.image.patch_size"
+            )
         self._size = patch_size
         self._grid = tuple(axis // patch_size for axis in is_head_X.shape)
         head_P = self.average(is_head_X[None, None].astype(np.float32))[0, :, 0]

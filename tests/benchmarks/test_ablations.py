@@ -45,7 +45,7 @@ def test_the_hash_tells_every_ablation_from_every_other():
 
 def test_the_hash_holds_until_a_parameter_of_the_row_changes():
     changed = copy.deepcopy(PARAMS)
-    changed["tabulate_results"]["num_resamples"] = 3
+    changed["evaluate_segmentation"]["updates"] = 3
     changed["objectives"]["convirt"]["params"]["temperature"] = 0.2
     assert hash_of(changed) == hash_of(PARAMS)
     changed["similarities"]["convex"]["statements"] = 0.9
@@ -71,6 +71,6 @@ def test_the_page_marks_what_differs():
         "delta_low": 0.05,
         "delta_high": 0.2,
     }
-    text = page([about, better])
+    text = page([about, better], about="Simulated cohort")
     assert "| `a` | 0.500 | – |" in text
     assert "| `b` | **0.500 [+0.050, +0.200]** | `dvc exp run -S x=1` |" in text

@@ -8,7 +8,7 @@ from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 from stages.evaluation.areas import Rules, classification_estimates
 from stages.evaluation.bootstrap import Resampling
 from stages.evaluation.estimates import measure_estimates, protect_parts, retrieval_estimates
-from stages.evaluation.quantities import Quantity
+from stages.evaluation.quantities import MACRO, RETRIEVAL, SHORTCUTS, Quantity
 
 SPLITS = {"test": 60, "validation": 30}
 
@@ -235,3 +235,47 @@ def test_a_hidden_part_hides_what_would_tell_of_it():
     # A part tells of the rest.
     assert protect_parts(patients[:10].sum(axis=0)[None], whole, 5) == [2]
     assert protect_parts(np.stack([whole, whole]), whole, 5) == [12, 12]
+
+
+def test_balanced_accuracy_is_resampled_as_the_mean_of_its_classes():
+    """A perfect probe leaves no doubt, however the classes are drawn."""
+    cases = pd.DataFrame(
+        {
+            "metric": "vendor_accuracy", "class": ["a"] * 9 + ["b"] * 3, "label_fraction": np.nan, "split": "test",
+            "seed": 0, "patient_id": [f"p{n}" for n in range(12)], "value": 1.0,
+        }
+    )  # fmt: skip
+    resampling = Resampling.draw(cases["patient_id"].tolist(), 100, 0)
+    macro = measure_estimates(cases, {"test": resampling}, task=SHORTCUTS)[
+        Quantity(SHORTCUTS, "vendor_accuracy", "test", MACRO)
+    ]
+    assert macro.value == 1.0
+    assert (macro.resampled[macro.resampled > 0] == 1.0).all()
+    assert macro.smallest_cell == 3
+
+
+def test_a_sentence_tells_of_as_few_patients_as_have_the_category():
+    """Of forty patients two have it: what is retrieved for the sentence tells of those two."""
+
+    def rows(direction, cls, patients):
+        return [
+            {
+                "direction": direction, "metric": "precision@10", "class": cls, "language": None, "is_abnormal": False,
+                "split": "test", "seed": 0, "patient_id": patient, "value": 0.05,
+            }
+            for patient in patients
+        ]  # fmt: skip
+
+    everyone = [f"p{n}" for n in range(40)]
+    cases = pd.DataFrame(
+        rows("category_image_to_image", "cyst", everyone[:2])
+        + rows("category_image_to_image", "mass", everyone[:10])
+        + rows("category_text_to_image", "cyst", everyone)
+        + rows("category_text_to_image", "mass", everyone)
+    )
+    estimates = retrieval_estimates(cases, {"test": Resampling.draw(everyone, 20, 0)})
+    cells = {
+        cls: estimates[Quantity(RETRIEVAL, "category_text_to_image/precision@10", "test", cls)].smallest_cell
+        for cls in ("cyst", "mass", "all")
+    }
+    assert cells == {"cyst": 2, "mass": 10, "all": 2}
