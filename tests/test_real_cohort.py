@@ -25,6 +25,7 @@ VALUES = {
     },
     "pretrain": {"updates": 4, "batch_size": 2, "seeds": [0]},
     "evaluate_classification": {"num_draws": 2},
+    "evaluate_finetuning": {"min_updates": 2, "max_updates": 4},
     "tabulate_results": {"num_resamples": 50},
 }
 OBJECTIVES = ("clip", "selip")
@@ -59,6 +60,15 @@ def test_the_run_ends_with_tables_that_show_no_small_cell(site):
     page = (folder / "results" / "README.md").read_text(encoding="utf-8")
     assert "Real cohort, aggregates only" in page
     assert "| splits | test | <5 |" in page
+
+
+@pytest.mark.parametrize(
+    "stage", ["prepare_masks", "evaluate_segmentation", "evaluate_localisation", "evaluate_localisation_references"]
+)
+def test_a_stage_without_its_data_says_in_one_line_what_is_missing(site, stage):
+    _, log, _ = site
+    said = [line for line in log.splitlines() if line.startswith(f"{stage}: ")]
+    assert any("no lesion mask" in line or "no masks" in line for line in said), said
 
 
 def test_every_file_is_in_the_ledger_and_every_series_is_recognised(site):

@@ -13,6 +13,8 @@ TINY = {
     "simulate_cohort": {"num_development": 14, "num_test": 8, "num_shifted": 2},
     "pretrain": {"updates": 4, "batch_size": 4, "seeds": [0]},
     "evaluate_classification": {"min_positives": 1, "num_draws": 2},
+    "evaluate_finetuning": {"min_updates": 2, "max_updates": 4},
+    "evaluate_segmentation": {"updates": 2},
     "tabulate_results": {"num_resamples": 50},
 }
 OBJECTIVES = ("clip", "selip", "random")
@@ -98,5 +100,6 @@ def test_adding_an_objective_touches_no_other(repository):
 
 def test_an_experiment_reruns_only_what_depends_on_it(repository):
     output = run(repository, "dvc", "exp", "run", "-S", "objectives.selip.params.weight=0.11")
-    expected = {f"{stage}@selip" for stage in ("pretrain", "embed_studies", "evaluate_retrieval")}
-    assert stages_run(output) == expected | {"evaluate_classification@selip", "tabulate_results"}
+    tasks = ("retrieval", "classification", "finetuning", "segmentation", "localisation", "shortcuts")
+    expected = {f"{stage}@selip" for stage in ("pretrain", "embed_studies", *(f"evaluate_{task}" for task in tasks))}
+    assert stages_run(output) == expected | {"audit_negatives", "draw_saliency", "tabulate_results"}
