@@ -67,6 +67,7 @@ def write_params(path: Path, **values) -> None:
     sections = {
         "evaluate_localisation": shared,
         "draw_saliency": drawn | values,
+        "objectives": {name: {} for name in ("clip", "selip", "supervised")},
         "tabulate_results": {"simulated_folder": str(path.parent)},
     }
     with path.open("w", encoding="utf-8") as file:

@@ -106,7 +106,7 @@ def pick(rows, **wanted):
 
 
 def test_every_row_has_a_key_of_its_own(rows):
-    keys = ("task", "metric", "objective", "split", "class", "label_fraction", "draw", "seed")
+    keys = ("task", "metric", "objective", "split", "class", "label_fraction", "shots", "draw", "seed")
     assert len({tuple(row[key] for key in keys) for row in rows}) == len(rows)
 
 

@@ -1,5 +1,7 @@
 """False negatives: the order of training met again, and counts against a loop."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from pretraining_cohort import write_cohort, write_params
@@ -62,17 +64,17 @@ def test_the_order_is_that_of_a_training(cohort, order, tmp_path, monkeypatch):
     monkeypatch.setattr(Collator, "collate", record)
     write_params(tmp_path, updates=UPDATES, seeds="4")
     pretrain.main(**cohort.options("clip", tmp_path))
-    replayed = list(order.steps(4))
+    replayed = list(order.steps(4, "mixed"))
     assert len(replayed) == UPDATES
     for ours, theirs in zip(replayed, met[:UPDATES], strict=True):
         assert ours.tolist() == theirs.tolist()
-    assert any((ours != own).any() for ours, own in zip(replayed, order.steps(0), strict=True))
+    assert any((ours != own).any() for ours, own in zip(replayed, order.steps(0, "mixed"), strict=True))
 
 
 def slow_counts(order, seed, similarity, threshold, is_shared):
     """Pairs, negatives and near-duplicates where pairs of equal texts are negatives or not."""
     num_pairs = num_negatives = num_near = 0
-    for text_ids in order.steps(seed):
+    for text_ids in order.steps(seed, "mixed"):
         for i, own in enumerate(text_ids):
             for j, other in enumerate(text_ids):
                 if i == j:
@@ -132,3 +134,10 @@ def test_a_tally_by_hand():
     assert (rows["below_chance"]["num_negatives"], rows["below_chance"]["num_near_duplicates"]) == (10, 3)
     assert rows["no_share"]["target_share"] == pytest.approx((0.5 + 0.1 + 0.25) / 4)
     assert rows["below_chance"]["share"] == pytest.approx(0.3)
+
+
+def test_distinct_batches_hold_no_text_twice(order):
+    small = replace(order, params=order.params.model_copy(update={"batch_size": 4}))
+    for text_ids in small.steps(0, "distinct"):
+        originals = np.minimum(text_ids, order.texts.flipped_T[text_ids])
+        assert len(set(originals.tolist())) == len(originals)
