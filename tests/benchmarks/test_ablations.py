@@ -22,6 +22,10 @@ def test_the_readme_has_the_line_of_every_ablation(base, name):
     assert experiment(ABLATIONS[base][name]) in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
+def test_names_are_parts_of_dotted_parameter_paths():
+    assert not [name for _, name in ROWS if "." in name]
+
+
 def test_the_first_row_of_each_objective_is_its_default():
     assert all(not next(iter(rows.values())) for rows in ABLATIONS.values())
 
