@@ -4,7 +4,7 @@ Every row of `ablations.yaml` becomes an objective of a copy of the repository, 
 data come from the cache, and only what differs is trained; what the copy has made already is not made
 again. Each row of the CSV carries a hash of the parameters that it was made with.
 
-Run as ``make ablations``; takes about a minute and a half a row on two cores.
+Run as ``make ablations``.
 """
 
 from __future__ import annotations
@@ -200,7 +200,7 @@ def main() -> None:
     params, ablations = read_yaml(ROOT / "params.yaml"), read_ablations(arguments.ablations)
     names = [name for rows in ablations.values() for name in rows]
     changed = pipeline_params(params, ablations)
-    # The evaluations that the table shows need no others; the reference rows are not part of it.
+    # Some objective has to be the reference, though no table of the copy is made.
     changed["tabulate_results"]["reference"] = names[0]
     make_copy(arguments.copy, changed)
     run(arguments.copy, "dvc", "repro", *(f"evaluate_{task}@{name}" for name in names for task in FIGURES_OF))
