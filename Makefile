@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # DVC starts the stages' `python` from the environment.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: results test ablations large lint install code-deps site-key clean
+.PHONY: results test ablations large lint install site-key clean
 
 results: $(VENV)/.installed  ## set up, run the pipeline, print the results table
 	dvc repro
@@ -31,9 +31,6 @@ $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dev]"
 	touch $@
-
-code-deps: $(VENV)/.installed  ## rewrite the code dependencies in dvc.yaml from the imports
-	python tests/imports.py
 
 site-key: $(VENV)/.installed  ## once per site: make site-key KEY=/safe/place/site.key
 	python -m stages.artifacts.make_key "$(KEY)" --link data/site.key

@@ -30,6 +30,12 @@ def repository(tmp_path_factory):
     return folder
 
 
+def status(repository):
+    """What a run would change, with the code as it is now."""
+    run(repository, "dvc", "repro", "trace_code")
+    return run(repository, "dvc", "status", check=False)
+
+
 def test_the_first_run_ends_with_tables(repository):
     text = (repository / "results" / "tables" / "results.csv").read_text(encoding="utf-8")
     for row in (*OBJECTIVES, "chance", "metadata"):
@@ -70,10 +76,20 @@ def test_editing_one_objective_touches_no_other(repository):
     file = repository / "stages" / "pretraining" / "objectives" / "clip.py"
     before = file.read_text(encoding="utf-8")
     try:
-        file.write_text(before + "\n# edited\n", encoding="utf-8")
-        changed = run(repository, "dvc", "status")
+        file.write_text(before + "\nEDITED = True\n", encoding="utf-8")
+        changed = status(repository)
         assert "pretrain@clip" in changed
         assert "pretrain@selip" not in changed
+    finally:
+        file.write_text(before, encoding="utf-8")
+
+
+def test_a_comment_reruns_nothing(repository):
+    file = repository / "stages" / "pretraining" / "loop.py"
+    before = file.read_text(encoding="utf-8")
+    try:
+        file.write_text(before + "\n# edited\n", encoding="utf-8")
+        assert stages_run(run(repository, "dvc", "repro")) == {"trace_code"}
     finally:
         file.write_text(before, encoding="utf-8")
 
@@ -89,7 +105,7 @@ def test_adding_an_objective_touches_no_other(repository):
         document["objectives"]["another"] = dict(document["objectives"]["clip"], method="another")
         with params.open("w", encoding="utf-8") as file:
             yaml.dump(document, file)
-        changed = run(repository, "dvc", "status", check=False)
+        changed = status(repository)
         assert "pretrain@another" in changed
         assert "pretrain@clip" not in changed
         assert "pretrain@selip" not in changed

@@ -12,12 +12,13 @@ from typing import Any
 import numpy
 import torch
 
-_PACKAGE = "stages"
+from stages.artifacts.code import PACKAGE, code_digest
+
 _HEX_DIGITS = 20
 
 
 def fingerprint(settings: dict[str, Any], data: Iterable[Path]) -> str:
-    """Hash settings, the content of data files, this project's imported code, and numeric libraries.
+    """Hash settings, the content of data files, the imported code (comments aside), numeric libraries.
 
     File names of the data enter without their folder, so that a moved project keeps its work.
 
@@ -35,7 +36,7 @@ def fingerprint(settings: dict[str, Any], data: Iterable[Path]) -> str:
             if path.is_file():
                 digest.update(f"{path.relative_to(root.parent)}".encode() + _digest(path))
     for name, path in _imported_code():
-        digest.update(name.encode() + _digest(path))
+        digest.update(f"{name} {code_digest(path)}".encode())
     return digest.hexdigest()[:_HEX_DIGITS]
 
 
@@ -43,7 +44,7 @@ def _imported_code() -> list[tuple[str, Path]]:
     modules = {
         name: Path(file)
         for name, module in list(sys.modules.items())
-        if name.split(".")[0] == _PACKAGE and (file := getattr(module, "__file__", None))
+        if name.split(".")[0] == PACKAGE and (file := getattr(module, "__file__", None))
     }
     return sorted(modules.items())
 
