@@ -21,8 +21,8 @@ import torch
 from stages.artifacts import imaging_tables, tables
 from stages.imaging.shards import TABLE
 from stages.pretraining.augmentation import Draws
+from stages.pretraining.batch import Batch, Facts
 from stages.pretraining.methods import find_objective, read_params
-from stages.pretraining.objectives.base import Batch, Facts
 from stages.pretraining.pairs import Batching, batches, load_images
 from stages.pretraining.settings import ObjectiveEntry, PretrainParams
 from stages.pretraining.similarity_source import Shuffled, SimilaritySource

@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 
 from stages.pretraining.augmentation import BatchWriter, Draws
+from stages.pretraining.batch import Need
 from stages.pretraining.image_bank import ImageBank
 from stages.pretraining.labels import Labels
 from stages.pretraining.masking import PatchMask
-from stages.pretraining.objectives.base import Need
 from stages.pretraining.pairs import ImageTable
 from stages.pretraining.similarity_source import SimilaritySource
 from stages.pretraining.texts import TextInputs, TextTable

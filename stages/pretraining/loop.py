@@ -21,13 +21,14 @@ from tqdm import tqdm
 
 from stages.params import Params
 from stages.pretraining.augmentation import Draws
+from stages.pretraining.batch import Batch, Facts
 from stages.pretraining.checkpoints import load_state, save_state
 from stages.pretraining.corpus import Collator, Corpus, Samples
 from stages.pretraining.curves import Curves
 from stages.pretraining.export import export_encoders
 from stages.pretraining.flops import flops_per_row, peak_flops
 from stages.pretraining.gradient_cache import CachedEmbeddings
-from stages.pretraining.objectives.base import Batch, Facts, Objective, Outcome
+from stages.pretraining.objectives.base import Objective, Outcome
 from stages.pretraining.optimisation import build_optimiser, learning_rate
 from stages.pretraining.pairs import batches
 from stages.pretraining.settings import PretrainParams

@@ -3,9 +3,9 @@ from contextlib import nullcontext
 import pytest
 import torch
 
+from stages.pretraining.batch import Batch, Facts
 from stages.pretraining.encoders import ImageEncoderParams, build_image_encoder
 from stages.pretraining.gradient_cache import CachedEmbeddings
-from stages.pretraining.objectives.base import Batch, Facts
 from stages.pretraining.objectives.selip import Selip
 from stages.pretraining.text_tower import TextTower
 

@@ -1,84 +1,22 @@
 """What every objective is given and gives back, and the pieces that they share.
 
-Shape suffixes: B images of the batch, U texts of the batch, D embedding, C labels, P patches, S sequences.
+Shape suffixes: B images of the batch, U texts of the batch, D embedding.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from stages.params import Params as BaseParams
-
-Need = Literal["similarity", "labels", "sentences", "hidden_patches"]
+from stages.pretraining.batch import Batch, Facts, Need
 
 MAX_LOGIT_SCALE = 100.0
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Embeddings of one step and what is known about them.
-
-    Attributes:
-        image_BD: image embeddings, not normalised.
-        text_UD: text embeddings, not normalised; each text of the batch once.
-        text_index_B: row of ``text_UD`` that describes each image.
-        similarity_UU: report similarity in [0, 1], symmetric, diagonal 1; None where not needed.
-        labels_BC: 1 present, 0 absent, arbitrary where unknown; None where not needed.
-        is_known_BC: which labels are known.
-        patches_BPS: mean standardised intensity of every patch in every sequence, before any was hidden.
-        is_hidden_BPS: which of them the image encoder was not shown.
-    """
-
-    image_BD: Tensor
-    text_UD: Tensor
-    text_index_B: Tensor
-    similarity_UU: Tensor | None = None
-    labels_BC: Tensor | None = None
-    is_known_BC: Tensor | None = None
-    patches_BPS: Tensor | None = None
-    is_hidden_BPS: Tensor | None = None
-
-    def __post_init__(self) -> None:
-        """Refuse shapes that do not belong together.
-
-        Raises:
-            ValueError: naming what was expected and what arrived.
-        """
-        num_images, num_texts = len(self.image_BD), len(self.text_UD)
-        _expect("image and text embeddings", self.text_UD.shape[1:], self.image_BD.shape[1:])
-        _expect("text index", self.text_index_B.shape, (num_images,))
-        if self.similarity_UU is not None:
-            _expect("similarity", self.similarity_UU.shape, (num_texts, num_texts))
-        if self.labels_BC is not None:
-            _expect("labels", self.labels_BC.shape[:1], (num_images,))
-            _expect("known labels", _shape(self.is_known_BC), self.labels_BC.shape)
-        if self.patches_BPS is not None:
-            _expect("patches", self.patches_BPS.shape[:1], (num_images,))
-            _expect("hidden patches", _shape(self.is_hidden_BPS), self.patches_BPS.shape)
-
-
-@dataclass(frozen=True)
-class Facts:
-    """What an objective may know of the training data before the first step.
-
-    Attributes:
-        embedding_dim: D.
-        num_labels: C, 0 without labels.
-        similarity_quantile: quantile of off-diagonal similarity over the training texts, by level.
-        patches_shape: P and S of ``Batch.patches_BPS``.
-    """
-
-    embedding_dim: int
-    num_labels: int = 0
-    similarity_quantile: Callable[[float], float] | None = None
-    patches_shape: tuple[int, int] = (0, 0)
 
 
 @dataclass(frozen=True)
@@ -237,13 +175,3 @@ def required_quantile(facts: Facts, level: float, method: str) -> float:
     if facts.similarity_quantile is None:
         raise ValueError(f"similarity: expected one for {method}, got none; name a file in objectives.*.similarity")
     return facts.similarity_quantile(level)
-
-
-def _shape(tensor: Tensor | None) -> Sequence[int] | None:
-    return None if tensor is None else tensor.shape
-
-
-def _expect(what: str, got: Sequence[int] | None, expected: Sequence[int]) -> None:
-    if got is None or tuple(got) != tuple(expected):
-        shown = None if got is None else tuple(got)
-        raise ValueError(f"{what}: expected shape {tuple(expected)}, got {shown}; every row needs its partner")

@@ -7,11 +7,9 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from stages.params import Params as BaseParams
+from stages.pretraining.batch import Batch, Facts, Need
 from stages.pretraining.objectives.base import (
-    Batch,
-    Facts,
     LogitScale,
-    Need,
     Outcome,
     cosine_logits,
     matching_losses,

@@ -11,7 +11,8 @@ from pydantic import Field
 from torch import Tensor, autocast, nn
 
 from stages.params import Params as BaseParams
-from stages.pretraining.objectives.base import Batch, Facts, Need, Outcome
+from stages.pretraining.batch import Batch, Facts, Need
+from stages.pretraining.objectives.base import Outcome
 
 
 class MaskedImage(nn.Module):

@@ -15,11 +15,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from stages.params import Params as BaseParams
+from stages.pretraining.batch import Batch, Facts, Need
 from stages.pretraining.objectives.base import (
-    Batch,
-    Facts,
     LogitScale,
-    Need,
     Outcome,
     cosine_logits,
     entropy,

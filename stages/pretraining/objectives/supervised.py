@@ -7,7 +7,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from stages.params import Params as BaseParams
-from stages.pretraining.objectives.base import Batch, Facts, Need, Outcome
+from stages.pretraining.batch import Batch, Facts, Need
+from stages.pretraining.objectives.base import Outcome
 
 
 class Supervised(nn.Module):

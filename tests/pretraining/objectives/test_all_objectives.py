@@ -3,8 +3,8 @@
 import pytest
 import torch
 
+from stages.pretraining.batch import Batch, Facts
 from stages.pretraining.methods import find_objective, read_params
-from stages.pretraining.objectives.base import Batch, Facts
 
 CASES = {
     "clip": ("clip", {}),

@@ -3,7 +3,8 @@ import math
 import pytest
 import torch
 
-from stages.pretraining.objectives.base import MAX_LOGIT_SCALE, Batch, Facts
+from stages.pretraining.batch import Batch, Facts
+from stages.pretraining.objectives.base import MAX_LOGIT_SCALE
 from stages.pretraining.objectives.clip import Clip
 
 

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from stages.pretraining.objectives.base import Batch, Facts
+from stages.pretraining.batch import Batch, Facts
 from stages.pretraining.objectives.masked_image import MaskedImage
 
 

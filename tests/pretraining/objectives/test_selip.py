@@ -5,7 +5,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stages.pretraining.objectives.base import Batch, Facts, entropy, soft_targets
+from stages.pretraining.batch import Batch, Facts
+from stages.pretraining.objectives.base import entropy, soft_targets
 from stages.pretraining.objectives.clip import Clip
 from stages.pretraining.objectives.selip import Selip, blend_similar, smooth_uniformly
 

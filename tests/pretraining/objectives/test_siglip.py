@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from stages.pretraining.objectives.base import Batch, Facts
+from stages.pretraining.batch import Batch, Facts
 from stages.pretraining.objectives.siglip import SoftSiglip
 
 FLOOR = 0.3
