@@ -28,6 +28,8 @@ def main(
     splits: Annotated[Path, typer.Option(help="splits.parquet.")],
     similarity: Annotated[Path, typer.Option(help="Similarity file; a folder stands for none.")],
     labels: Annotated[Path, typer.Option(help="labels.parquet; a folder stands for none.")],
+    findings: Annotated[Path, typer.Option(help="findings.parquet.")],
+    regions: Annotated[Path, typer.Option(help="Folder of the registered atlas; one without it stands for none.")],
     out: Annotated[Path, typer.Option(help="Folder for the exported encoders.")],
     curves: Annotated[Path, typer.Option(help="Folder for the training curves.")],
     metrics: Annotated[Path | None, typer.Option(help="JSON file for losses, throughput and memory.")] = None,
@@ -41,11 +43,12 @@ def main(
     shared = shared.model_copy(update={"batching": entry.batching or shared.batching})
     objective = find_objective(entry.method)
     objective_params = read_params(objective, entry.params, f"objectives.{name}.params")
-    inputs = Inputs(volumes, texts, splits, similarity, labels)
-    corpus = inputs.load(shared, entry)
-    if missing := corpus.missing(objective.needs(objective_params)):
+    inputs = Inputs(volumes, texts, splits, similarity, labels, findings, regions)
+    needs = objective.needs(objective_params)
+    corpus = inputs.load(shared, entry, needs)
+    if missing := corpus.missing(needs):
         raise ValueError(
-            f"objectives.{name}: method {entry.method!r} needs {missing}; set similarity, labels or text_view"
+            f"objectives.{name}: method {entry.method!r} needs {missing}; set similarity, labels, regions or text_view"
         )
     towers = describe_towers(shared, entry, corpus, aligns_text=objective.aligns_text)
     shutil.rmtree(out, ignore_errors=True)
@@ -53,8 +56,9 @@ def main(
         # Fabric and DVCLive take seconds to import; only a training needs them.
         from stages.pretraining.loop import Recipe, train_seeds
 
-        folder = work / fingerprint(settings_of(shared, entry), inputs.files())
-        report = train_seeds(corpus, Recipe(shared, towers, objective, objective_params, folder, curves), out)
+        folder = work / fingerprint(settings_of(shared, entry), inputs.files(needs))
+        recipe = Recipe(shared, towers, entry.method, objective, objective_params, entry.hidden_share, folder, curves)
+        report = train_seeds(corpus, recipe, out)
     else:
         report = draw_seeds(towers, shared.seeds, out, curves)
     corpus.bank.standardiser.save(out)
@@ -67,7 +71,7 @@ def settings_of(shared: PretrainParams, entry: ObjectiveEntry) -> dict[str, Any]
     """Collect what a training depends on; other seeds and where files lie make no difference."""
     return {
         "pretrain": shared.model_dump(exclude={"seeds"}),
-        "objective": entry.model_dump(exclude={"similarity", "labels"}),
+        "objective": entry.model_dump(exclude={"similarity", "labels", "regions"}),
     }
 
 

@@ -77,6 +77,7 @@ class Batch:
         sentences: the sentences of each report.
         regions: regions of the atlas and what reports say of them.
         token_BL: words of each report as numbers of the vocabulary: 1, the words, 2, then 0 as padding.
+        progress: share of the training that has passed, in [0, 1].
     """
 
     image_BD: Tensor
@@ -92,6 +93,7 @@ class Batch:
     sentences: SentenceSets | None = None
     regions: Regions | None = None
     token_BL: Tensor | None = None
+    progress: float = 1.0
 
     def __post_init__(self) -> None:
         """Refuse shapes that do not belong together.
@@ -138,6 +140,7 @@ class Facts:
         definition_FE: frozen sentence embedding of each finding's definition in the lexicon.
         name_FE: likewise of its bare name.
         vocabulary_size: numbers that ``Batch.token_BL`` may hold.
+        max_tokens: largest L of ``Batch.token_BL``.
     """
 
     embedding_dim: int
@@ -150,6 +153,7 @@ class Facts:
     definition_FE: Tensor | None = None
     name_FE: Tensor | None = None
     vocabulary_size: int = 0
+    max_tokens: int = 0
 
 
 def _shape(tensor: Tensor | None) -> Sequence[int] | None:

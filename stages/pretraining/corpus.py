@@ -14,11 +14,15 @@ from torch import Tensor
 from stages.pretraining.augmentation import BatchWriter, Draws
 from stages.pretraining.batch import Need
 from stages.pretraining.image_bank import ImageBank
+from stages.pretraining.knowledge_source import KnowledgeSource
 from stages.pretraining.labels import Labels
 from stages.pretraining.masking import PatchMask
 from stages.pretraining.pairs import ImageTable
+from stages.pretraining.samples import Samples
+from stages.pretraining.sentence_sets import SentenceTable
 from stages.pretraining.similarity_source import SimilaritySource
 from stages.pretraining.texts import TextInputs, TextTable
+from stages.pretraining.vocabulary import Vocabulary
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,10 @@ class Corpus:
         text_view: whole ``text``, a random ``subset`` of its sentences, or one ``sentence``.
         similarity: similarity of texts, where an objective has it.
         labels: labels of the images, where an objective has them.
+        sentences: what the sentences of every text state, where an objective needs them.
+        knowledge: regions of the atlas and what reports say of them, where an objective has them.
+        vocabulary: words of the training texts, where an objective writes reports.
+        token_TL: every text in numbers of the vocabulary.
     """
 
     images: ImageTable
@@ -42,6 +50,10 @@ class Corpus:
     text_view: str = "text"
     similarity: SimilaritySource | None = None
     labels: Labels | None = None
+    sentences: SentenceTable | None = None
+    knowledge: KnowledgeSource | None = None
+    vocabulary: Vocabulary | None = None
+    token_TL: np.ndarray | None = None
 
     @property
     def training_rows(self) -> np.ndarray:
@@ -64,9 +76,10 @@ class Corpus:
             raise ValueError("similarity: none is loaded; name a file in objectives.*.similarity")
         return self.similarity.off_diagonal_quantile(np.unique(self.images.text_ids_N[self.training_rows]), level)
 
-    def patch_mask(self, patch_size: int) -> PatchMask:
-        """Lay patches of some voxels over the images."""
-        return PatchMask(self.bank.standardiser.find_head(), patch_size, self.bank.is_present_NS.shape[1])
+    def patch_mask(self, patch_size: int, hidden_share: float) -> PatchMask:
+        """Lay patches of some voxels over the images, a share of which is hidden at every step."""
+        head_X, num_sequences = self.bank.standardiser.find_head(), self.bank.is_present_NS.shape[1]
+        return PatchMask(head_X, patch_size, num_sequences, hidden_share)
 
     def missing(self, needs: frozenset[Need]) -> list[Need]:
         """List what an objective needs and this corpus does not offer."""
@@ -74,23 +87,11 @@ class Corpus:
             "similarity": self.similarity is not None,
             "labels": self.labels is not None,
             "sentences": self.text_view == "sentence",
-            "hidden_patches": True,
+            "sentence_sets": self.sentences is not None,
+            "regions": self.knowledge is not None,
+            "tokens": self.token_TL is not None,
         }
-        return sorted(need for need in needs if not offered[need])
-
-
-@dataclass(frozen=True)
-class Samples:
-    """Inputs of both towers for one step, and what the objective is told beside embeddings."""
-
-    image_inputs: dict[str, Tensor]
-    text_inputs: dict[str, Tensor]
-    told: dict[str, Tensor]
-
-    def to(self, device: torch.device) -> Samples:
-        """Move everything to a device."""
-        parts = (self.image_inputs, self.text_inputs, self.told)
-        return Samples(*({name: value.to(device, non_blocking=True) for name, value in part.items()} for part in parts))
+        return sorted(need for need in needs if not offered.get(need, True))
 
 
 class Collator:
@@ -114,18 +115,21 @@ class Collator:
     def collate(self, rows_B: np.ndarray, draws: Draws) -> Samples:
         """Collect images, texts and what the objective needs; a flipped image takes the flipped text."""
         volumes_BSX = self._writer.write(rows_B, draws)
+        is_present_BS = torch.from_numpy(draws.is_kept_BS)
+        whole = {}
+        if "whole_patches" in self._needs:
+            # Copied: patches are hidden in the writer's own buffer.
+            whole = {"volumes_BSX": torch.from_numpy(volumes_BSX.copy()), "is_present_BS": is_present_BS}
         told = self._patches(volumes_BSX, draws) | self._labels(rows_B)
         text_inputs, told_of_texts = self._texts(rows_B, draws) if self._reads_text else ({}, _no_texts(rows_B))
-        images = {
-            "volumes_BSX": torch.from_numpy(volumes_BSX),
-            "is_present_BS": torch.from_numpy(draws.is_kept_BS),
-        }
-        return Samples(images, text_inputs, told | told_of_texts)
+        sentence_inputs, told_of_sentences = self._sentences(rows_B, draws)
+        images = {"volumes_BSX": torch.from_numpy(volumes_BSX), "is_present_BS": is_present_BS}
+        told |= told_of_texts | told_of_sentences | self._knowledge(rows_B, draws)
+        return Samples(images, text_inputs, told, whole, sentence_inputs)
 
     def _texts(self, rows_B: np.ndarray, draws: Draws) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         corpus = self._corpus
-        text_ids_B = corpus.images.text_ids_N[rows_B]
-        text_ids_B = np.where(draws.is_flipped_B, corpus.texts.flipped_T[text_ids_B], text_ids_B)
+        text_ids_B = self._text_ids(rows_B, draws)
         text_ids_U, first_U, index_B = np.unique(text_ids_B, return_index=True, return_inverse=True)
         if corpus.text_view == "sentence":
             text_ids_U, index_B = text_ids_B, np.arange(len(rows_B))
@@ -138,6 +142,34 @@ class Collator:
         if "similarity" in self._needs and corpus.similarity is not None:
             told["similarity_UU"] = torch.from_numpy(corpus.similarity.block(text_ids_U))
         return text_inputs, told
+
+    def _text_ids(self, rows_B: np.ndarray, draws: Draws) -> np.ndarray:
+        text_ids_B = self._corpus.images.text_ids_N[rows_B]
+        return np.where(draws.is_flipped_B, self._corpus.texts.flipped_T[text_ids_B], text_ids_B)
+
+    def _sentences(self, rows_B: np.ndarray, draws: Draws) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Every sentence of the batch once to be embedded, and which of them each report has."""
+        corpus = self._corpus
+        if "sentence_sets" not in self._needs or corpus.sentences is None:
+            return {}, {}
+        sets = corpus.sentences.gather(self._text_ids(rows_B, draws))
+        rows_M, index_BN = np.unique(sets["rows"], return_inverse=True)
+        told = {
+            "sentence_BN": torch.from_numpy(index_BN.reshape(sets["rows"].shape)),
+            "is_sentence_BN": torch.from_numpy(sets["is_sentence"]),
+            "is_finding_BN": torch.from_numpy(sets["is_finding"]),
+            "meaning_BN": torch.from_numpy(sets["meaning"]),
+        }
+        return corpus.text_inputs.take("sentence", rows_M), told
+
+    def _knowledge(self, rows_B: np.ndarray, draws: Draws) -> dict[str, Tensor]:
+        """Regions, and the words of the reports."""
+        corpus, told = self._corpus, {}
+        if "regions" in self._needs and corpus.knowledge is not None:
+            told = corpus.knowledge.take(rows_B, draws.is_flipped_B)
+        if "tokens" in self._needs and corpus.token_TL is not None:
+            told["token_BL"] = torch.from_numpy(corpus.token_TL[self._text_ids(rows_B, draws)])
+        return told
 
     def _labels(self, rows_B: np.ndarray) -> dict[str, Tensor]:
         labels = self._corpus.labels

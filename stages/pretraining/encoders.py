@@ -179,7 +179,18 @@ class ImageEncoder(nn.Module):
         Returns:
             Patch embeddings in row-major order of the patch grid. Shape (B, P, D).
         """
+        return self._embed_patches(self._tokens(volumes_BSX, is_present_BS))
+
+    def embed(self, volumes_BSX: Tensor, is_present_BS: Tensor) -> tuple[Tensor, Tensor]:
+        """Embed images and all their patches in one pass (``forward`` and ``encode_patches``).
+
+        Returns:
+            Image embeddings (B, D) and patch embeddings (B, P, D).
+        """
         tokens = self._tokens(volumes_BSX, is_present_BS)
+        return self.projection(self.pool(tokens.merged_BMW)), self._embed_patches(tokens)
+
+    def _embed_patches(self, tokens: Tokens) -> Tensor:
         if self.fine_projection is None:
             return self.projection(self.pool.dense(tokens.merged_BMW))
         coarse_BWX = self.pool.dense(tokens.merged_BMW).transpose(1, 2).unflatten(2, self.merge.grid)

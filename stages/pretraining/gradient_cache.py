@@ -81,7 +81,7 @@ class CachedEmbeddings:
         if reduce_sum is None:
             return torch.cat(parts).float()
         # Every process fills its own rows: a sum is a gather that allows uneven shares.
-        whole = parts[0].new_zeros(num_rows, parts[0].shape[1], dtype=torch.float32)
+        whole = parts[0].new_zeros(num_rows, *parts[0].shape[1:], dtype=torch.float32)
         for chunk, part in zip(self._chunks, parts, strict=True):
             whole[chunk] = part.float()
         return reduce_sum(whole)

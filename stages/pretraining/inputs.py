@@ -4,18 +4,30 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+
+from stages.imaging.regions import REGIONS_TABLE
 from stages.imaging.shards import TABLE, VolumeStore
+from stages.pretraining.batch import Need
 from stages.pretraining.corpus import Corpus
 from stages.pretraining.image_bank import ImageBank
+from stages.pretraining.knowledge_source import KnowledgeSource
 from stages.pretraining.labels import load_labels
 from stages.pretraining.pairs import ImageTable, load_images
+from stages.pretraining.phrases import PHRASES_TABLE, PHRASES_TENSORS
+from stages.pretraining.sentence_sets import SentenceTable
 from stages.pretraining.settings import ObjectiveEntry, PretrainParams
 from stages.pretraining.similarity_source import Shuffled, SimilaritySource
 from stages.pretraining.text_tower import load_text_inputs
-from stages.pretraining.texts import EMBEDDINGS, PAIRS_TABLE, TEXTS_TABLE, Precomputed, TextTable
+from stages.pretraining.texts import EMBEDDINGS, PAIRS_TABLE, TEXTS_TABLE, Precomputed, TextTable, read_texts
 from stages.pretraining.towers import TowerConfig
+from stages.pretraining.vocabulary import Vocabulary
 from stages.reports.similarity import BatchSimilarity
+
+_MIN_WORD_COUNT = 3
+_MAX_TOKENS = 64
 
 
 @dataclass(frozen=True)
@@ -28,6 +40,8 @@ class Inputs:
         splits: ``splits.parquet``.
         similarity: similarity file; a folder stands for none.
         labels: ``labels.parquet``; a folder stands for none.
+        findings: ``findings.parquet``.
+        regions: folder of ``register_atlas``; one without an atlas stands for none.
     """
 
     volumes: Path
@@ -36,14 +50,26 @@ class Inputs:
     similarity: Path
     labels: Path
 
-    def files(self) -> list[Path]:
-        """List every file whose content decides about the result."""
+    findings: Path
+    regions: Path
+
+    @property
+    def has_regions(self) -> bool:
+        """Whether there is an atlas."""
+        return (self.regions / REGIONS_TABLE).is_file()
+
+    def files(self, needs: frozenset[Need]) -> list[Path]:
+        """List every file whose content decides about the result of an objective."""
         shards = sorted(set(VolumeStore(self.volumes).table["shard"].to_pylist()))
         fixed = [self.volumes / TABLE, *(self.texts / name for name in (TEXTS_TABLE, PAIRS_TABLE, EMBEDDINGS))]
         optional = [path for path in (self.similarity, self.labels) if path.is_file()]
+        if needs & {"sentence_sets", "regions"}:
+            optional.append(self.findings)
+        if self.has_regions:
+            optional += [self.regions, self.texts / PHRASES_TABLE, self.texts / PHRASES_TENSORS]
         return [*fixed, self.splits, *optional, *(self.volumes / shard for shard in shards)]
 
-    def load(self, shared: PretrainParams, entry: ObjectiveEntry) -> Corpus:
+    def load(self, shared: PretrainParams, entry: ObjectiveEntry, needs: frozenset[Need]) -> Corpus:
         """Load the corpus of one objective: training and validation images, and what describes them.
 
         Raises:
@@ -59,21 +85,32 @@ class Inputs:
                 f"{self.volumes / TABLE}: no training study with a text has any of {shared.sequences}; "
                 "check split_cohort and pretrain.sequences"
             )
+        bank = ImageBank(
+            store,
+            images.series,
+            len(shared.sequences),
+            standardise_by=training,
+            max_resident_gib=shared.max_resident_gib,
+        )
+        grid = tuple(size // shared.image.patch_size for size in bank.shape)
         return Corpus(
             images,
-            ImageBank(
-                store,
-                images.series,
-                len(shared.sequences),
-                standardise_by=training,
-                max_resident_gib=shared.max_resident_gib,
-            ),
+            bank,
             table,
             load_text_inputs(shared.text, self.texts),
             entry.text_view,
             self._similarity(table, images, entry.shuffle_seed) if self.similarity.is_file() else None,
             load_labels(self.labels, images, training) if self.labels.is_file() else None,
+            SentenceTable.load(self.texts, self.findings) if "sentence_sets" in needs else None,
+            KnowledgeSource.load(self.regions, self.texts, self.findings, images, grid) if self.has_regions else None,
+            **(self._words(images, training) if "tokens" in needs else {}),
         )
+
+    def _words(self, images: ImageTable, training: np.ndarray) -> dict[str, Any]:
+        """Every text in words of the training texts."""
+        texts = read_texts(self.texts)["english_text"].to_pylist()
+        vocabulary = Vocabulary.build([texts[text] for text in images.text_ids_N[training]], _MIN_WORD_COUNT)
+        return {"vocabulary": vocabulary, "token_TL": vocabulary.encode(texts, _MAX_TOKENS)}
 
     def _similarity(self, table: TextTable, images: ImageTable, shuffle_seed: int | None) -> SimilaritySource:
         source = BatchSimilarity.load(self.similarity, self.texts)

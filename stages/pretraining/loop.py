@@ -5,7 +5,6 @@ All randomness is a function of seed and step, so that a killed run resumes to t
 
 from __future__ import annotations
 
-import resource
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -21,22 +20,21 @@ from tqdm import tqdm
 
 from stages.params import Params
 from stages.pretraining.augmentation import Draws
-from stages.pretraining.batch import Batch, Facts
 from stages.pretraining.checkpoints import load_state, save_state
-from stages.pretraining.corpus import Collator, Corpus, Samples
+from stages.pretraining.corpus import Collator, Corpus
 from stages.pretraining.curves import Curves
 from stages.pretraining.export import export_encoders
-from stages.pretraining.flops import flops_per_row, peak_flops
+from stages.pretraining.facts import gather_facts
+from stages.pretraining.flops import flops_per_row
 from stages.pretraining.gradient_cache import CachedEmbeddings
 from stages.pretraining.objectives.base import Objective, Outcome
 from stages.pretraining.optimisation import build_optimiser, learning_rate
+from stages.pretraining.own_heads import OwnHeads, export_heads, has_own_heads
 from stages.pretraining.pairs import batches
+from stages.pretraining.run_figures import run_figures
+from stages.pretraining.samples import Embedded, Samples, assemble
 from stages.pretraining.settings import PretrainParams
-from stages.pretraining.towers import OBJECTIVE_STREAM, TowerConfig, Towers, build_towers, seeded
-
-_MIB = 2**20
-_KIB_PER_MIB = 1024
-_GIGA = 1e9
+from stages.pretraining.towers import OBJECTIVE_STREAM, TowerConfig, Towers, WithPatches, build_towers, seeded
 
 
 @dataclass(frozen=True)
@@ -46,25 +44,30 @@ class Recipe:
     Attributes:
         params: section ``pretrain``.
         towers: what the towers are.
-        objective: class of the objective.
+        method: file of the objective.
+        objective: its class.
         objective_params: its parameters.
+        hidden_share: of the head's patches, where the objective has some hidden.
         work: folder of this recipe's checkpoints; its name holds the hash of all inputs.
         curves: folder of the curves.
     """
 
     params: PretrainParams
     towers: TowerConfig
+    method: str
     objective: type[Objective]
     objective_params: Params
+    hidden_share: float
     work: Path
     curves: Path
 
 
 @dataclass(frozen=True)
 class Trained:
-    """Towers after their last update, and figures about the run."""
+    """Towers and objective after their last update, and figures about the run."""
 
     towers: Towers
+    heads: OwnHeads
     figures: dict[str, float]
 
 
@@ -100,6 +103,8 @@ def train_seeds(corpus: Corpus, recipe: Recipe, out: Path) -> dict[str, dict[str
         report[f"seed{seed}"] = trained.figures
         if fabric.is_global_zero:
             export_encoders(out, trained.towers, seed)
+            if has_own_heads(recipe.objective):
+                export_heads(out, trained.heads, recipe.method, recipe.objective_params, seed)
     return report
 
 
@@ -112,21 +117,18 @@ class Trainer:
         params = recipe.params
         self._towers = build_towers(recipe.towers, seed)
         self._needs = recipe.objective.needs(recipe.objective_params)
-        patch_mask = corpus.patch_mask(params.image.patch_size) if "hidden_patches" in self._needs else None
-        facts = Facts(
-            params.embedding_dim,
-            len(recipe.towers.classes),
-            corpus.similarity_quantile if corpus.similarity is not None else None,
-            (0, 0) if patch_mask is None else patch_mask.patches_shape,
-        )
+        has_patches = bool(self._needs & {"hidden_patches", "patches"})
+        patch_mask = corpus.patch_mask(params.image.patch_size, recipe.hidden_share) if has_patches else None
+        self._facts = gather_facts(corpus, recipe.towers, patch_mask)
         with seeded(seed, OBJECTIVE_STREAM):
-            self._objective: Any = recipe.objective(recipe.objective_params, facts)
+            self._objective: Any = recipe.objective(recipe.objective_params, self._facts)
         parts: dict[str, Any] = {
             "image": self._towers.image,
             "text": self._towers.text,
             "objective": self._objective,
         }
         self._modules = nn.ModuleDict(parts).to(fabric.device)
+        self._image_tower = WithPatches(self._towers.image) if "patches" in self._needs else self._towers.image
         self._trained = [parameter for parameter in self._modules.parameters() if parameter.requires_grad]
         self._optimiser = build_optimiser(params.optimiser, [self._modules])
         self._reads_text = recipe.objective.aligns_text
@@ -150,9 +152,9 @@ class Trainer:
                 if (step + 1) % params.checkpoint_interval == 0 or step + 1 == params.updates:
                     self._save(step + 1, curves.history, time.perf_counter() - started)
             self._modules.eval()
-            return Trained(
-                replace(self._towers, label_head=self._objective.label_head), self._summary(curves.history[-1])
-            )
+            towers = replace(self._towers, label_head=self._objective.label_head)
+            heads = OwnHeads(self._objective, self._facts, self._corpus.vocabulary)
+            return Trained(towers, heads, self._summary(curves.history[-1]))
 
     def _batches(self) -> Iterator[tuple[int, np.ndarray]]:
         params, rows, first = self._recipe.params, self._corpus.training_rows, self._state["step"]
@@ -174,24 +176,35 @@ class Trainer:
             group["lr"] = learning_rate(params.optimiser, step, params.updates)
         self._modules.train()
         self._optimiser.zero_grad(set_to_none=True)
-        outcome = self._derive(self._collator.collate(rows_B, draws).to(self._fabric.device))
+        outcome = self._derive(self._collator.collate(rows_B, draws).to(self._fabric.device), step / params.updates)
         torch.nn.utils.clip_grad_norm_(self._trained, params.optimiser.max_gradient_norm)
         self._optimiser.step()
         return outcome
 
-    def _derive(self, samples: Samples) -> Outcome:
+    def _derive(self, samples: Samples, progress: float) -> Outcome:
         """Leave the gradient of the whole batch in every parameter."""
-        images = self._embed(self._towers.image, samples.image_inputs)
-        texts = self._embed(self._towers.text, samples.text_inputs) if self._reads_text else None
-        text_UD = self._no_text(images.leaves) if texts is None else texts.leaves
-        outcome: Outcome = self._objective(Batch(images.leaves, text_UD, **samples.told))
+        images = self._embed(self._image_tower, samples.image_inputs)
+        texts = [self._embed(self._towers.text, inputs) if inputs else None for inputs in samples.texts]
+        text_UD, sentence_MD = (part.leaves if part else None for part in texts)
+        embedded = Embedded(images.leaves, text_UD, sentence_MD, self._whole(samples))
+        outcome: Outcome = self._objective(assemble(samples, embedded, progress))
         outcome.loss.backward()
-        images.backward()
-        if texts is not None:
-            texts.backward()
+        for part in (images, *texts):
+            if part is not None:
+                part.backward()
         if self._fabric.world_size > 1:
             self._add_gradients()
         return outcome
+
+    @torch.no_grad()
+    def _whole(self, samples: Samples) -> torch.Tensor | None:
+        """Patches of the images before some were hidden, without a gradient."""
+        inputs, size = samples.whole_inputs, self._recipe.params.micro_batch_size
+        if not inputs:
+            return None
+        chunks = zip(*(values.split(size or len(values)) for values in inputs.values()), strict=True)
+        with self._fabric.autocast():
+            return torch.cat([self._towers.image.encode_patches(*chunk) for chunk in chunks]).float()  # type: ignore[operator]
 
     def _embed(self, tower: nn.Module, inputs: dict[str, torch.Tensor]) -> CachedEmbeddings:
         fabric = self._fabric
@@ -204,10 +217,6 @@ class Trainer:
             num_ranks=fabric.world_size,
             reduce_sum=self._sum if fabric.world_size > 1 else None,
         )
-
-    @staticmethod
-    def _no_text(image_BD: torch.Tensor) -> torch.Tensor:
-        return image_BD.new_zeros(1, image_BD.shape[1])
 
     def _sum(self, tensor: torch.Tensor) -> torch.Tensor:
         return cast(torch.Tensor, self._fabric.all_reduce(tensor, reduce_op="sum"))
@@ -230,10 +239,10 @@ class Trainer:
             draws = Draws.none(bank.is_present_NS[picked], len(bank.shape))
             samples = self._collator.collate(picked, draws).to(self._fabric.device)
             with self._fabric.autocast():
-                image_BD = self._towers.image(**samples.image_inputs)
-                reads = self._reads_text
-                text_UD = self._towers.text(**samples.text_inputs) if reads else self._no_text(image_BD)
-            losses.append(self._objective(Batch(image_BD, text_UD, **samples.told)).loss.item())
+                text_UD, sentence_MD = (self._towers.text(**inputs) if inputs else None for inputs in samples.texts)
+                image = self._image_tower(**samples.image_inputs)
+            embedded = Embedded(image, text_UD, sentence_MD, self._whole(samples))
+            losses.append(self._objective(assemble(samples, embedded, progress=1.0)).loss.item())
         return float(np.mean(losses)) if losses else None
 
     def _figures(self, outcome: Outcome, step: int) -> dict[str, float]:
@@ -258,32 +267,20 @@ class Trainer:
             self._state = state
 
     def _summary(self, last: dict[str, float]) -> dict[str, float]:
-        params = self._recipe.params
-        is_gpu = self._fabric.device.type == "cuda"
-        peak_mib = (
-            torch.cuda.max_memory_allocated() / _MIB
-            if is_gpu
-            else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / _KIB_PER_MIB
-        )
-        images_per_second = params.updates * params.batch_size / self._state["seconds"]
-        flops = self._flops_per_image()
-        peak = peak_flops(self._fabric.device)
-        utilisation = (
-            {"model_flop_utilisation": flops * images_per_second / (peak * self._fabric.world_size)} if peak else {}
-        )
-        return {
-            **{name: value for name, value in last.items() if name != "step"},
-            "seconds": round(self._state["seconds"], 2),
-            "images_per_second": round(images_per_second, 1),
-            "peak_memory_mib": round(peak_mib, 1),
-            "gigaflops_per_image": round(flops / _GIGA, 4),
-            **utilisation,
-        }
-
-    def _flops_per_image(self) -> float:
-        """Cost of one image and its share of the texts; a batch without augmentation stands for all."""
         rows_B, bank = self._corpus.training_rows[:2], self._corpus.bank
         draws = Draws.none(bank.is_present_NS[rows_B], len(bank.shape))
         samples = self._collator.collate(rows_B, draws).to(self._fabric.device)
-        flops = flops_per_row(self._towers.image, samples.image_inputs)
-        return flops + (flops_per_row(self._towers.text, samples.text_inputs) if self._reads_text else 0.0)
+        # What the objective itself computes is not counted: it depends on the batch as a whole.
+        flops = sum(
+            flops_per_row(tower, inputs) * len(next(iter(inputs.values()))) / len(rows_B)
+            for tower, inputs in (
+                (self._image_tower, samples.image_inputs),
+                *((self._towers.text, inputs) for inputs in samples.texts),
+            )
+            if inputs
+        )
+        num_images = self._recipe.params.updates * self._recipe.params.batch_size
+        return {
+            **{name: value for name, value in last.items() if name != "step"},
+            **run_figures(self._fabric.device, self._fabric.world_size, num_images, self._state["seconds"], flops),
+        }

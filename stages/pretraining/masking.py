@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-HIDDEN_SHARE = 0.5
+_HEAD_SHARE = 0.5
 
 
 class PatchMask:
@@ -18,15 +18,17 @@ class PatchMask:
 
     Attributes:
         patches_shape: number of patches P and of sequences S.
+        is_head_P: patches of which at least half lies in the head.
     """
 
-    def __init__(self, is_head_X: np.ndarray, patch_size: int, num_sequences: int) -> None:
+    def __init__(self, is_head_X: np.ndarray, patch_size: int, num_sequences: int, hidden_share: float) -> None:
         """Lay the patch grid.
 
         Args:
             is_head_X: voxels of the head.
             patch_size: edge of a patch in voxels; divides every axis.
             num_sequences: S.
+            hidden_share: of the head's patches that ``hide`` hides.
 
         Raises:
             ValueError: if patches do not fill the images.
@@ -39,7 +41,9 @@ class PatchMask:
         self._size = patch_size
         self._grid = tuple(axis // patch_size for axis in is_head_X.shape)
         head_P = self.average(is_head_X[None, None].astype(np.float32))[0, :, 0]
-        self._head_rows = np.flatnonzero(head_P >= HIDDEN_SHARE)
+        self.is_head_P = head_P >= _HEAD_SHARE
+        self._head_rows = np.flatnonzero(self.is_head_P)
+        self._num_hidden = round(hidden_share * len(self._head_rows))
         self.patches_shape = (math.prod(self._grid), num_sequences)
 
     def average(self, volumes_BSX: np.ndarray) -> np.ndarray:
@@ -51,7 +55,7 @@ class PatchMask:
         return means_BSG.reshape(*volumes_BSX.shape[:2], -1).transpose(0, 2, 1)
 
     def hide(self, volumes_BSX: np.ndarray, is_present_BS: np.ndarray, uniform_B: np.ndarray) -> np.ndarray:
-        """Set a random half of the head's patches to the usual intensity, 0, in place.
+        """Set a random share of the head's patches to the usual intensity, 0, in place.
 
         Args:
             volumes_BSX: standardised intensities.
@@ -62,10 +66,9 @@ class PatchMask:
             Which patch of which sequence is hidden and was there. Shape (B, P, S).
         """
         is_hidden_BP = np.zeros((len(volumes_BSX), self.patches_shape[0]), dtype=bool)
-        num_hidden = round(HIDDEN_SHARE * len(self._head_rows))
         for row, uniform in enumerate(uniform_B):
             random = np.random.default_rng(int(uniform * 2**53))
-            is_hidden_BP[row, random.permutation(self._head_rows)[:num_hidden]] = True
+            is_hidden_BP[row, random.permutation(self._head_rows)[: self._num_hidden]] = True
         hidden_BX = is_hidden_BP.reshape(-1, *self._grid)
         for axis in range(len(self._grid)):
             hidden_BX = hidden_BX.repeat(self._size, axis=axis + 1)

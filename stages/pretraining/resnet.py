@@ -56,6 +56,11 @@ class ResNetEncoder(nn.Module):
         """Embed every position of the last feature map in the shared space. Shape (B, P, D)."""
         return self.projection(self.pool.dense(self._tokens(volumes_BSX, is_present_BS)))
 
+    def embed(self, volumes_BSX: Tensor, is_present_BS: Tensor) -> tuple[Tensor, Tensor]:
+        """Embed images (B, D) and positions (B, P, D) in one pass (see ``ImageEncoder.embed``)."""
+        tokens_BPW = self._tokens(volumes_BSX, is_present_BS)
+        return self.projection(self.pool(tokens_BPW)), self.projection(self.pool.dense(tokens_BPW))
+
     def feature_maps(self, volumes_BSX: Tensor, is_present_BS: Tensor) -> list[Tensor]:
         """Maps of every layer, from the finest grid to the coarsest (see ``ImageEncoder.feature_maps``)."""
         return self._maps(self._inputs(volumes_BSX, is_present_BS))

@@ -69,11 +69,13 @@ class ObjectiveEntry(Params):
         method: names the file in ``stages/pretraining/objectives/``.
         similarity: similarity file; a folder means none.
         labels: labels table; a folder means none.
+        regions: folder of ``register_atlas``; one without an atlas means none.
         params: parameters of the method.
         text_view: what stands for a text at each step: the whole ``text``, a random ``subset`` of its
             sentences, or one random ``sentence``.
         batching: in place of ``pretrain.batching``, for ablations.
         projection: head of both towers, ``linear`` or ``mlp``.
+        hidden_share: of the head's patches that objectives with hidden patches hide of every image.
         shuffle_seed: permute the similarity among training texts under this seed (a control).
         is_trained: false leaves the encoders as they were drawn (the random reference).
     """
@@ -81,9 +83,11 @@ class ObjectiveEntry(Params):
     method: str
     similarity: str
     labels: str
+    regions: str
     params: dict[str, Any] = {}
     text_view: Literal["text", "subset", "sentence"] = "subset"
     batching: Batching | None = None
     projection: Projection = "linear"
+    hidden_share: float = Field(default=0.5, ge=0, lt=1)
     shuffle_seed: int | None = None
     is_trained: bool = True

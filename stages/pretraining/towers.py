@@ -76,6 +76,22 @@ class Towers:
         return torch.from_numpy(np.stack(steps)).float() * STEP
 
 
+class WithPatches(nn.Module):
+    """An image encoder whose one output holds the patches too, for gradient caching.
+
+    The encoder's parameters stay its own: this is a view of it.
+    """
+
+    def __init__(self, encoder: nn.Module) -> None:
+        super().__init__()
+        self.encoder = encoder
+
+    def forward(self, volumes_BSX: Tensor, is_present_BS: Tensor) -> Tensor:
+        """Return the image embedding, and behind it those of all patches. Shape (B, 1 + P, D)."""
+        image_BD, patch_BPD = self.encoder.embed(volumes_BSX, is_present_BS)  # type: ignore[operator]
+        return torch.cat([image_BD[:, None], patch_BPD], dim=1)
+
+
 def build_towers(config: TowerConfig, seed: int) -> Towers:
     """Draw the towers of a seed; every objective starts from the same ones."""
     with seeded(seed, _IMAGE_STREAM):
