@@ -1,4 +1,4 @@
-"""Collect the unique texts of the reports with their side-flipped twins, and embed their sentences."""
+"""Collect the unique texts of the reports with their side-flipped twins, and embed sentences and phrases."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ import numpy as np
 import typer
 
 from stages.artifacts import tables, tensors
-from stages.artifacts.report_tables import FINDINGS, PAIRS, PROMPTS, REPORTS, TEXTS
+from stages.artifacts.report_tables import FINDINGS, PAIRS, PHRASES, PROMPTS, REPORTS, TEXTS
 from stages.params import DEFAULT_PATH, Params, load
 from stages.reports.encoders import SentenceEncoder, open_encoder
 from stages.reports.lexicon import Lexicon
+from stages.reports.phrases import phrase_rows
 from stages.reports.texts import TextBuilder, TextSet
 
 logger = logging.getLogger(__name__)
@@ -37,7 +38,7 @@ def main(
     out: Annotated[Path, typer.Option(help="Folder for the texts, pairs, prompts and embeddings.")],
     params: Annotated[Path, typer.Option(help="Parameter file.")] = DEFAULT_PATH,
 ) -> None:
-    """Write texts.parquet, pairs.parquet, prompts.parquet and embeddings.safetensors."""
+    """Write texts, pairs and prompts with embeddings.safetensors, and phrases with phrases.safetensors."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     config = load("encode_texts", EncodeTexts, params)
     lexicon = Lexicon.load(config.lexicon)
@@ -47,7 +48,9 @@ def main(
     if not texts.drafts:
         raise ValueError(f"{reports}: no report with status 'used' and a text to encode; see reports.parquet")
     prompts = prompt_rows(lexicon, config.languages)
-    embeddings = embed(texts, [prompt["text"] for prompt in prompts], open_encoder(config.encoder, config.batch_size))
+    encoder = open_encoder(config.encoder, config.batch_size)
+    embeddings = embed(texts, [prompt["text"] for prompt in prompts], encoder)
+    write_phrases(out, phrase_rows(lexicon, config.languages), encoder)
     tables.write(out / "texts.parquet", tables.from_rows(TEXTS, texts.rows(config.unit)), TEXTS)
     tables.write(out / "pairs.parquet", tables.from_rows(PAIRS, texts.pairs), PAIRS)
     tables.write(out / "prompts.parquet", tables.from_rows(PROMPTS, prompts), PROMPTS)
@@ -132,6 +135,13 @@ def prompt_rows(lexicon: Lexicon, languages: list[str]) -> list[dict[str, Any]]:
         if "en" in languages
     ]
     return [{"prompt_id": number, **entry} for number, entry in enumerate(entries)]
+
+
+def write_phrases(folder: Path, phrases: list[dict[str, Any]], encoder: SentenceEncoder) -> None:
+    """Write phrases.parquet and phrases.safetensors, the phrases in float16 and L2-normalised, shape (K, E)."""
+    vectors_KE = encoder.encode([phrase["text"] for phrase in phrases]) if phrases else np.zeros((0, 0))
+    tables.write(folder / "phrases.parquet", tables.from_rows(PHRASES, phrases), PHRASES)
+    tensors.write(folder / "phrases.safetensors", {"phrase": vectors_KE.astype(np.float16)})
 
 
 def log_summary(texts: TextSet, embeddings: dict[str, np.ndarray]) -> None:

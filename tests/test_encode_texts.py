@@ -6,9 +6,12 @@ from reports_of_cohort import REPORTS_OF_COHORT, write_reports
 from ruamel.yaml import YAML
 
 from stages.artifacts import tables, tensors
-from stages.artifacts.report_tables import FINDINGS, PAIRS, PROMPTS, TEXTS
-from stages.encode_texts import main
+from stages.artifacts.report_tables import FINDINGS, PAIRS, PHRASE_KINDS, PHRASES, PROMPTS, TEXTS
+from stages.encode_texts import main, write_phrases
+from stages.pretraining.phrases import Phrases
 from stages.pretraining.texts import Precomputed
+from stages.reports.lexicon import Lexicon
+from stages.reports.phrases import phrase_rows
 
 CONFIG = {
     "lexicon": "head_mri",
@@ -81,6 +84,23 @@ def test_chinese_is_embedded_through_its_english_rendering(texts):
     assert sorted(to_chinese.argsort()[-3:].tolist()) == [0, 1, chinese["text_id"]]
 
 
+def test_phrases_are_unit_vectors_and_a_finding_is_nearest_to_its_own_name(texts):
+    phrases = Phrases.load(texts)
+    assert [row["phrase_id"] for row in phrases.rows] == list(range(len(phrases.rows)))
+    assert {row["kind"] for row in phrases.rows} == set(PHRASE_KINDS)
+    np.testing.assert_allclose(np.linalg.norm(phrases.embedding_KE, axis=1), 1, atol=2e-3)
+    findings = ["mass", "cyst", "infarct"]
+    likeness = phrases.definitions(findings) @ phrases.names(findings).T
+    assert likeness.argmax(axis=1).tolist() == [0, 1, 2]
+
+
+def test_an_encoder_without_english_gets_no_phrases(tmp_path):
+    write_phrases(tmp_path, phrase_rows(Lexicon.load("head_mri"), ["zh"]), encoder=None)
+    assert not tables.read(tmp_path / "phrases.parquet", PHRASES).num_rows
+    with pytest.raises(ValueError, match=r"name of \['cyst'\]: not among the phrases"):
+        Phrases.load(tmp_path).names(["cyst"])
+
+
 def test_statements_point_at_their_findings_and_lines(texts):
     rows = tables.read(texts / "texts.parquet", TEXTS).to_pylist()
     findings = tables.read(texts.parent / "reports" / "findings.parquet", FINDINGS).to_pylist()
@@ -96,7 +116,8 @@ def test_statements_point_at_their_findings_and_lines(texts):
 
 def test_the_same_input_gives_the_same_bytes(texts, tmp_path):
     again = run(tmp_path)
-    for name in ("texts.parquet", "pairs.parquet", "prompts.parquet", "embeddings.safetensors"):
+    names = ("texts.parquet", "pairs.parquet", "prompts.parquet", "embeddings.safetensors")
+    for name in (*names, "phrases.parquet", "phrases.safetensors"):
         assert (again / name).read_bytes() == (texts / name).read_bytes(), name
 
 

@@ -99,3 +99,25 @@ PROMPTS = Contract(
     ),
     {"polarity": frozenset({"positive", "negative", "query"})},
 )
+
+PHRASE_KINDS = ("definition", "name", "question")
+
+PHRASES = Contract(
+    "phrases",
+    pa.schema(
+        [
+            column("phrase_id", INT, "row in this table"),
+            column("kind", TEXT, "definition or name of a finding, or a question"),
+            column("finding", TEXT, "finding code of the lexicon", nullable=True),
+            column("question", TEXT, "kind of question", nullable=True),
+            column("site", TEXT, "site that a question names", nullable=True),
+            column("side", TEXT, "side that a question names", nullable=True),
+            column("sequence", TEXT, "sequence that a question names", nullable=True),
+            column("wording", INT, "number of the wording of a question, from 0", nullable=True),
+            column("is_held_out", FLAG, "a wording that no answering may be trained with"),
+            column("language", TEXT, "ISO 639-1 code"),
+            column("text", TEXT, "the phrase"),
+        ]
+    ),
+    {"kind": frozenset(PHRASE_KINDS), "side": frozenset(SIDES)},
+)

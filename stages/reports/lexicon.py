@@ -66,6 +66,23 @@ class Prompts:
 
 
 @dataclass(frozen=True)
+class Question:
+    """One kind of question about a study, as English templates."""
+
+    code: str
+    #: findings that it asks about
+    findings: tuple[str, ...]
+    #: sequences that it asks about, empty where it names none
+    sequences: tuple[str, ...]
+    #: wordings that answering is learned with
+    trained: tuple[str, ...]
+    #: and those that it is tested with
+    held_out: tuple[str, ...]
+    #: English article of a finding, for those that take one
+    articles: Mapping[str, str]
+
+
+@dataclass(frozen=True)
 class Lexicon:
     """Codes and words of one body part.
 
@@ -74,6 +91,7 @@ class Lexicon:
         findings: by code, in declared order.
         sites: by code, in declared order.
         prompts: by finding code.
+        questions: by kind, in declared order.
         renderings: how a statement becomes an English sentence.
         languages: what belongs to each language, by ISO 639-1 code.
         rules: terms that tie no single finding (ignored phrases, compound sites …).
@@ -83,6 +101,7 @@ class Lexicon:
     findings: Mapping[str, Finding]
     sites: Mapping[str, Site]
     prompts: Mapping[str, Prompts]
+    questions: Mapping[str, Question]
     renderings: Mapping[str, Any]
     languages: Mapping[str, Mapping[str, Any]]
     rules: Mapping[str, Any]
@@ -218,6 +237,7 @@ def _load(name: str) -> Lexicon:
         findings={code: _finding(code, block, sites["sites"]) for code, block in findings["findings"].items()},
         sites={code: _site(code, block) for code, block in sites["sites"].items()},
         prompts={code: _prompts(code, block, findings["findings"]) for code, block in _read(name, "prompts").items()},
+        questions=_questions(_read(name, "questions"), findings["findings"]),
         renderings=_read(name, "renderings"),
         languages={code: _read("languages", code) for code in LANGUAGES},
         rules={key: value for part in (findings, sites) for key, value in part.items()},
@@ -248,3 +268,17 @@ def _prompts(code: str, block: dict[str, Any], findings: dict[str, Any]) -> Prom
     if code not in findings:
         raise ValueError(f"prompts of {code!r}: not a finding; add it to findings.yaml")
     return Prompts(tuple(block["positive"]), tuple(block["negative"]), tuple(block["queries"]))
+
+
+def _questions(block: dict[str, Any], findings: dict[str, Any]) -> dict[str, Question]:
+    articles = {finding: article for article, codes in block["articles"].items() for finding in codes}
+    questions = {code: _question(code, kind, articles) for code, kind in block["questions"].items()}
+    named = {*articles, *(finding for question in questions.values() for finding in question.findings)}
+    if unknown := sorted(named - set(findings)):
+        raise ValueError(f"questions about {unknown}: not findings; add them to findings.yaml")
+    return questions
+
+
+def _question(code: str, block: dict[str, Any], articles: Mapping[str, str]) -> Question:
+    findings, sequences = tuple(block["findings"]), tuple(block.get("sequences", ()))
+    return Question(code, findings, sequences, tuple(block["trained"]), tuple(block["held_out"]), articles)
