@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 
 from stages.artifacts import cohort_tables, imaging_tables, report_tables, tables, tensors, truth_tables
 from stages.imaging.shards import write_shard
@@ -14,6 +15,7 @@ WIDTH = 16
 NUM_STUDIES = 40
 SIDES = ("left", "right")
 NUM_SITES = 4
+SITES = ("frontal_lobe", "parietal_lobe", "temporal_lobe", "occipital_lobe")
 NORMAL = 2 * NUM_SITES
 
 PARAMS = """
@@ -31,14 +33,14 @@ pretrain:
   checkpoint_interval: {checkpoint_interval}
   log_interval: 5
 objectives:
-  clip: {{method: clip, similarity: none, labels: none}}
-  convirt: {{method: convirt, similarity: none, labels: none, text_view: sentence, projection: mlp}}
-  selip: {{method: selip, similarity: s, labels: none}}
-  selip_shuffled: {{method: selip, similarity: s, labels: none, shuffle_seed: 3}}
-  released: {{method: selip, similarity: s, labels: none, params: {{form: released}}}}
-  supervised: {{method: supervised, similarity: none, labels: l}}
-  random: {{method: clip, similarity: none, labels: none, is_trained: false}}
-  wrong: {{method: clap, similarity: none, labels: none}}
+  clip: {{method: clip, similarity: none, labels: none, regions: none}}
+  convirt: {{method: convirt, similarity: none, labels: none, regions: none, text_view: sentence, projection: mlp}}
+  selip: {{method: selip, similarity: s, labels: none, regions: none}}
+  selip_shuffled: {{method: selip, similarity: s, labels: none, regions: none, shuffle_seed: 3}}
+  released: {{method: selip, similarity: s, labels: none, regions: none, params: {{form: released}}}}
+  supervised: {{method: supervised, similarity: none, labels: l, regions: none}}
+  random: {{method: clip, similarity: none, labels: none, regions: none, is_trained: false}}
+  wrong: {{method: clap, similarity: none, labels: none, regions: none}}
 embed_studies: {{batch_size: 7, num_threads: 1, patch_splits: [test], view_splits: [test], transfers: {{T1C: T1}}}}
 """
 
@@ -72,6 +74,8 @@ class Cohort:
             **self.inputs,
             "similarity": self.root / "similarity.safetensors" if name.startswith(("selip", "released")) else none,
             "labels": self.root / "labels.parquet" if name == "supervised" else none,
+            "findings": self.root / "findings.parquet",
+            "regions": none,
             "out": out / "model",
             "curves": out / "curves",
             "metrics": out / "metrics.json",
@@ -182,7 +186,42 @@ def _write_texts(folder: Path, kinds: np.ndarray, unit: str) -> None:
         for i, polarity in enumerate(("positive", "negative"))
     ]
     tables.write(folder / "prompts.parquet", tables.from_rows(report_tables.PROMPTS, prompts), report_tables.PROMPTS)
-    tensors.write(folder / "embeddings.safetensors", _embeddings())
+    tensors.write(folder / "embeddings.safetensors", _embeddings() | _statement_index())
+    tables.write(folder.parent / "findings.parquet", _findings(), report_tables.FINDINGS)
+
+
+def _findings() -> pa.Table:
+    """Every text states one lesion at its place, but the normal one, which says so in its second line."""
+    rows = [
+        {
+            "row": kind,
+            "study_id": _study(kind),
+            "statement": 0,
+            "section": "findings",
+            "sentence": int(kind == NORMAL),
+            "start": 0,
+            "end": 6,
+            "finding": "normal" if kind == NORMAL else "infarct",
+            "site": None if kind == NORMAL else SITES[kind // 2],
+            "side": None if kind == NORMAL else SIDES[kind % 2],
+            "signals": [],
+            "assertion": "present",
+            "language": "en",
+            "text": "lesion",
+        }
+        for kind in range(NORMAL + 1)
+    ]
+    return tables.from_rows(report_tables.FINDINGS, rows)
+
+
+def _statement_index() -> dict[str, np.ndarray]:
+    """Statement i stands in text i."""
+    return {
+        "sentence_lines": np.array([*[0] * (NORMAL + 1), 1], dtype=np.int32),
+        "statement_offsets": np.arange(NORMAL + 2, dtype=np.int64),
+        "statement_rows": np.arange(NORMAL + 1, dtype=np.int32),
+        "statement_lines": np.array([*[0] * NORMAL, 1], dtype=np.int32),
+    }
 
 
 def _embeddings() -> dict[str, np.ndarray]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice, product
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,18 @@ from stages.reports.similarity import BatchSimilarity
 logger = logging.getLogger(__name__)
 
 _NO_SHARE, _BELOW_CHANCE = "no_share", "below_chance"
+# Sizes of what only training needs: an objective is built here to be asked who its negatives are.
+_ANY_FACTS = Facts(
+    embedding_dim=1,
+    patches_shape=(1, 1),
+    is_head_P=torch.ones(1, dtype=torch.bool),
+    regions=("any",),
+    findings=("any",),
+    definition_FE=torch.zeros(1, 1),
+    name_FE=torch.zeros(1, 1),
+    vocabulary_size=4,
+    max_tokens=2,
+)
 # Flips are drawn before anything that depends on the number of axes.
 _NUM_AXES = 3
 
@@ -128,7 +140,7 @@ class Judge:
             if entry.shuffle_seed is not None:
                 source = Shuffled.among(source, order.texts, order.text_ids_N, entry.shuffle_seed)
         quantile = None if source is None else lambda level: source.off_diagonal_quantile(order.text_ids_N, level)
-        objective = found(params, Facts(order.params.embedding_dim, similarity_quantile=quantile))
+        objective = found(params, replace(_ANY_FACTS, similarity_quantile=quantile))
         return cls(name, objective, entry.text_view == "sentence", source, entry.batching or order.params.batching)
 
     @torch.no_grad()

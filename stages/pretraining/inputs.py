@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from stages.imaging.regions import REGIONS_TABLE
+from stages.artifacts.atlas_tables import REGION_TABLE
 from stages.imaging.shards import TABLE, VolumeStore
 from stages.pretraining.batch import Need
 from stages.pretraining.corpus import Corpus
@@ -56,7 +57,7 @@ class Inputs:
     @property
     def has_regions(self) -> bool:
         """Whether there is an atlas."""
-        return (self.regions / REGIONS_TABLE).is_file()
+        return (self.regions / REGION_TABLE).is_file()
 
     def files(self, needs: frozenset[Need]) -> list[Path]:
         """List every file whose content decides about the result of an objective."""
@@ -92,7 +93,7 @@ class Inputs:
             standardise_by=training,
             max_resident_gib=shared.max_resident_gib,
         )
-        grid = tuple(size // shared.image.patch_size for size in bank.shape)
+        num_patches = math.prod(size // shared.image.patch_size for size in bank.shape)
         return Corpus(
             images,
             bank,
@@ -102,9 +103,14 @@ class Inputs:
             self._similarity(table, images, entry.shuffle_seed) if self.similarity.is_file() else None,
             load_labels(self.labels, images, training) if self.labels.is_file() else None,
             SentenceTable.load(self.texts, self.findings) if "sentence_sets" in needs else None,
-            KnowledgeSource.load(self.regions, self.texts, self.findings, images, grid) if self.has_regions else None,
+            KnowledgeSource.load(self.regions, self.texts, self.findings, images, num_patches)
+            if self.has_regions
+            else None,
             **(self._words(images, training) if "tokens" in needs else {}),
         )
+
+    def _knowledge(self, images: ImageTable, num_patches: int) -> KnowledgeSource:
+        return KnowledgeSource.load(self.regions, self.texts, self.findings, images, num_patches)
 
     def _words(self, images: ImageTable, training: np.ndarray) -> dict[str, Any]:
         """Every text in words of the training texts."""

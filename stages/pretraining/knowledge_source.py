@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from stages.artifacts import report_tables, tables
-from stages.imaging.regions import RegionStore, mirror
+from stages.imaging.region_store import RegionStore, mirror
 from stages.pretraining.pairs import ImageTable
 from stages.pretraining.phrases import Phrases
 from stages.pretraining.region_labels import PRESENT, UNKNOWN, mirrored_order, region_labels
@@ -27,7 +27,6 @@ class KnowledgeSource:
     Attributes:
         store: where regions lie.
         study_ids: study of each image.
-        grid: patches along each axis.
         labels_NFR: what the report says of each finding in each region.
         findings: finding codes, in the order of F.
         definition_FE: embedding of each finding's definition.
@@ -36,16 +35,13 @@ class KnowledgeSource:
 
     store: RegionStore
     study_ids: list[str]
-    grid: tuple[int, ...]
     labels_NFR: np.ndarray
     findings: tuple[str, ...]
     definition_FE: np.ndarray
     name_FE: np.ndarray
 
     @classmethod
-    def load(
-        cls, atlas: Path, texts: Path, findings: Path, images: ImageTable, grid: tuple[int, ...]
-    ) -> KnowledgeSource:
+    def load(cls, atlas: Path, texts: Path, findings: Path, images: ImageTable, num_patches: int) -> KnowledgeSource:
         """Read the atlas of a cohort, its statements and the definitions of the lexicon.
 
         Args:
@@ -53,15 +49,13 @@ class KnowledgeSource:
             texts: folder of ``encode_texts``.
             findings: ``findings.parquet``.
             images: a row an image.
-            grid: patches along each axis of an image.
+            num_patches: patches of an image.
         """
-        store, phrases = RegionStore.load(atlas), Phrases.load(texts)
+        store, phrases = RegionStore.load(atlas, num_patches), Phrases.load(texts)
         codes = [row["finding"] for row in phrases.rows if row["kind"] == "definition" and row["finding"] != NORMAL]
         statements = tables.read(findings, report_tables.FINDINGS).to_pylist()
         labels_NFR = region_labels(statements, images.study_ids, codes, store.regions)
-        return cls(
-            store, images.study_ids, grid, labels_NFR, tuple(codes), phrases.definitions(codes), phrases.names(codes)
-        )
+        return cls(store, images.study_ids, labels_NFR, tuple(codes), phrases.definitions(codes), phrases.names(codes))
 
     @property
     def regions(self) -> tuple[str, ...]:
@@ -70,9 +64,9 @@ class KnowledgeSource:
 
     def take(self, rows_B: np.ndarray, is_flipped_B: np.ndarray) -> dict[str, Tensor]:
         """Collect the fields of ``batch.Regions`` for some images; a flipped one has its sides exchanged."""
-        weight_BRP = self.store.weights([self.study_ids[row] for row in rows_B], self.grid)
+        weight_BRP = self.store.weights([self.study_ids[row] for row in rows_B])
         flipped = np.flatnonzero(is_flipped_B)
-        weight_BRP[flipped] = mirror(weight_BRP[flipped], self.store.regions, self.grid)
+        weight_BRP[flipped] = mirror(weight_BRP[flipped], self.store.regions, self.store.grid)
         labels_BFR = self.labels_NFR[rows_B]
         labels_BFR[flipped] = labels_BFR[flipped][:, :, mirrored_order(self.store.regions)]
         return {

@@ -48,7 +48,7 @@ def reference(cohort):
 
 
 def judge(cohort, order, name):
-    entry = ObjectiveEntry(**({"similarity": "none", "labels": "none"} | ENTRIES[name]))
+    entry = ObjectiveEntry(**({"similarity": "none", "labels": "none", "regions": "none"} | ENTRIES[name]))
     return Judge.build(name, entry, order, similarities=cohort.root, texts=cohort.inputs["texts"])
 
 

@@ -5,6 +5,7 @@ import torch
 from torch.nn import functional
 
 from stages.pretraining.encoders import ImageEncoderParams, build_image_encoder
+from stages.pretraining.towers import WithPatches
 
 SHAPES = {2: (8, 12), 3: (8, 12, 8)}
 SMALL = ImageEncoderParams(stem_width=4, fine_width=8, width=16, num_heads=2, num_queries=2)
@@ -169,3 +170,15 @@ def test_feature_maps_get_coarser_and_agree_with_the_features(dims, params):
         assert all(a > b for a, b in zip(finer.shape[2:], coarser.shape[2:], strict=True))
     last_BMW = maps[-1].flatten(2).transpose(1, 2)
     torch.testing.assert_close(encoder.pool(last_BMW), encoder.features(volumes, is_present))
+
+
+@pytest.mark.parametrize("kind", [*PATCHES, "resnet50"])
+def test_images_and_patches_in_one_pass_are_those_of_two(kind):
+    shape = (32, 32) if kind == "resnet50" else SHAPES[3]
+    params = PATCHES.get(kind, SMALL.model_copy(update={"kind": "resnet50"}))
+    encoder, (volumes, is_present) = build(shape, params), images(shape)
+    image, patches = encoder.embed(volumes, is_present)
+    torch.testing.assert_close(image, encoder(volumes, is_present))
+    torch.testing.assert_close(patches, encoder.encode_patches(volumes, is_present))
+    joined = WithPatches(encoder)(volumes, is_present)
+    torch.testing.assert_close(joined, torch.cat([image[:, None], patches], dim=1))

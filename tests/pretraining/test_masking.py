@@ -15,7 +15,7 @@ def head():
 @pytest.mark.parametrize("is_head", [head(), head()[..., 0]], ids=["3D", "2D"])
 def test_patch_means_are_those_of_a_slow_loop(is_head):
     volumes = np.random.default_rng(0).random((2, 3, *is_head.shape), dtype=np.float32)
-    mask = PatchMask(is_head, SIZE, 3)
+    mask = PatchMask(is_head, SIZE, 3, 0.5)
     grid = tuple(size // SIZE for size in is_head.shape)
     means = mask.average(volumes)
     assert means.shape == (2, *mask.patches_shape)
@@ -26,7 +26,7 @@ def test_patch_means_are_those_of_a_slow_loop(is_head):
 
 
 def test_half_of_the_head_is_hidden_at_the_same_places_in_all_sequences():
-    mask = PatchMask(head(), SIZE, 3)
+    mask = PatchMask(head(), SIZE, 3, 0.5)
     volumes = np.ones((5, 3, 4, 6, 4), dtype=np.float32)
     before = mask.average(volumes)
     is_present = np.ones((5, 3), dtype=bool)
@@ -44,6 +44,6 @@ def test_half_of_the_head_is_hidden_at_the_same_places_in_all_sequences():
 
 
 def test_the_same_number_hides_the_same_patches():
-    mask = PatchMask(head(), SIZE, 1)
+    mask = PatchMask(head(), SIZE, 1, 0.5)
     drawn = [mask.hide(np.ones((1, 1, 4, 6, 4), np.float32), np.ones((1, 1), bool), np.array([0.3])) for _ in range(2)]
     assert (drawn[0] == drawn[1]).all()
