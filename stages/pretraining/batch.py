@@ -77,6 +77,7 @@ class Batch:
         sentences: the sentences of each report.
         regions: regions of the atlas and what reports say of them.
         token_BL: words of each report as numbers of the vocabulary: 1, the words, 2, then 0 as padding.
+        progress: share of the training that has passed, in [0, 1]; 1 where nothing is trained.
     """
 
     image_BD: Tensor
@@ -92,6 +93,7 @@ class Batch:
     sentences: SentenceSets | None = None
     regions: Regions | None = None
     token_BL: Tensor | None = None
+    progress: float = 1.0
 
     def __post_init__(self) -> None:
         """Refuse shapes that do not belong together.
