@@ -6,6 +6,8 @@ P patches, V visible patches, K patches that are kept, Q queries of the batch an
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -15,10 +17,32 @@ from stages.pretraining.batch import SentenceSets
 _TINY = torch.finfo(torch.float32).tiny
 
 
-def finding_vectors(sentences: SentenceSets) -> Tensor:
-    """Sentences that state a finding, normalised, and 0 in place of all others. Shape (B, N, D)."""
-    is_other_BN1 = ~sentences.is_finding_BN[:, :, None]
-    return functional.normalize(sentences.embedding_BND.float().masked_fill(is_other_BN1, 0.0), dim=-1)
+@dataclass(frozen=True)
+class Findings:
+    """The sentences of each report that state a finding, padded.
+
+    Attributes:
+        vector_BND: normalised embeddings, 0 in padding.
+        is_finding_BN: which are sentences, false in padding.
+        statement_BN: number of what a sentence states, equal for those that state the same.
+    """
+
+    vector_BND: Tensor
+    is_finding_BN: Tensor
+    statement_BN: Tensor
+
+
+def pick_findings(sentences: SentenceSets) -> Findings:
+    """Drop sentences that state no finding; a finding without a meaning states what no other does."""
+    meaning_BN = sentences.meaning_BN
+    own_BN = -1 - torch.arange(meaning_BN.numel(), device=meaning_BN.device).view_as(meaning_BN)
+    index_BN, is_finding_BN = first_used(sentences.is_finding_BN)
+    vector_BND = take(sentences.embedding_BND, index_BN).float().masked_fill(~is_finding_BN[:, :, None], 0.0)
+    return Findings(
+        functional.normalize(vector_BND, dim=-1),
+        is_finding_BN,
+        torch.where(meaning_BN >= 0, meaning_BN, own_BN).gather(1, index_BN),
+    )
 
 
 def masked_softmax(logits: Tensor, is_counted: Tensor) -> Tensor:
@@ -26,27 +50,21 @@ def masked_softmax(logits: Tensor, is_counted: Tensor) -> Tensor:
     return logits.masked_fill(~is_counted, torch.finfo(logits.dtype).min).softmax(dim=-1) * is_counted
 
 
-def gather_visible(patch_BPD: Tensor, is_visible_BP: Tensor) -> tuple[Tensor, Tensor]:
-    """Drop patches that no image needs: each image's visible ones first, as many as the largest image has.
+def first_used(is_used_BP: Tensor) -> tuple[Tensor, Tensor]:
+    """Order the used first, and keep as many as the row with most of them has (at least one).
 
     Returns:
-        Patches, shape (B, V, D), and which of them are visible, shape (B, V).
+        Which are kept, shape (B, V), and which of those are used, shape (B, V).
     """
-    num_kept = max(int(is_visible_BP.sum(dim=1).max()), 1)
-    kept_BV = is_visible_BP.int().argsort(dim=1, descending=True, stable=True)[:, :num_kept]
-    return _take(patch_BPD, kept_BV), is_visible_BP.gather(1, kept_BV)
+    num_kept = max(int(is_used_BP.sum(dim=1).max()), 1)
+    kept_BV = is_used_BP.int().argsort(dim=1, descending=True, stable=True)[:, :num_kept]
+    return kept_BV, is_used_BP.gather(1, kept_BV)
 
 
 def keep_heaviest(plan_BNV: Tensor, patch_BVD: Tensor, num_kept: int) -> tuple[Tensor, Tensor]:
     """Keep the patches of each image that take most mass. Shapes (B, N, K) and (B, K, D)."""
     kept_BK = plan_BNV.sum(dim=1).topk(min(num_kept, plan_BNV.shape[2]), dim=1).indices
-    return plan_BNV.gather(2, kept_BK[:, None].expand(-1, plan_BNV.shape[1], -1)), _take(patch_BVD, kept_BK)
-
-
-def number_statements(meaning_BN: Tensor) -> Tensor:
-    """Number what sentences state: their meaning, and a number of its own for each without one. Shape (B, N)."""
-    own_BN = torch.arange(meaning_BN.numel(), device=meaning_BN.device).view_as(meaning_BN)
-    return torch.where(meaning_BN >= 0, meaning_BN, -1 - own_BN)
+    return plan_BNV.gather(2, kept_BK[:, None].expand(-1, plan_BNV.shape[1], -1)), take(patch_BVD, kept_BK)
 
 
 def contrast(
@@ -80,7 +98,8 @@ def contrast(
     return (mass_Q * loss_Q).sum() / mass_Q.sum().clamp(min=_TINY)
 
 
-def _take(rows_BPD: Tensor, index_BK: Tensor) -> Tensor:
+def take(rows_BPD: Tensor, index_BK: Tensor) -> Tensor:
+    """Rows of each image. Shape (B, K, D)."""
     # Whole rows of a flat table: several times as fast as ``gather`` in both directions.
     first_B1 = torch.arange(len(rows_BPD), device=index_BK.device)[:, None] * rows_BPD.shape[1]
     taken = rows_BPD.flatten(0, 1).index_select(0, (index_BK + first_B1).flatten())

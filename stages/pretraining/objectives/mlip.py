@@ -29,11 +29,11 @@ from stages.params import Params as BaseParams
 from stages.pretraining.batch import Batch, Facts, Need
 from stages.pretraining.local_matching import (
     contrast,
-    finding_vectors,
-    gather_visible,
+    first_used,
     keep_heaviest,
     masked_softmax,
-    number_statements,
+    pick_findings,
+    take,
 )
 from stages.pretraining.objectives.base import (
     LogitScale,
@@ -153,29 +153,29 @@ class Mlip(nn.Module):
         params = self.params
         if not params.is_integrity_weighted or batch.progress < params.integrity_warmup:
             return torch.ones(len(batch.image_BD), device=batch.image_BD.device)
-        sentences = _required(batch.sentences, "sentences")
+        findings = pick_findings(_required(batch.sentences, "sentences"))
         patch_BPD = functional.normalize(_required(batch.whole_patch_BPD, "whole patches").float(), dim=-1)
-        cosine_BNP = finding_vectors(sentences) @ patch_BPD.transpose(1, 2)
+        cosine_BNP = findings.vector_BND @ patch_BPD.transpose(1, 2)
         attention_BNP = masked_softmax(cosine_BNP / params.local_temperature, self.is_head_P)
-        return integrity_weights(attention_BNP, is_visible_BP, sentences.is_finding_BN)
+        return integrity_weights(attention_BNP, is_visible_BP, findings.is_finding_BN)
 
     def _match(self, batch: Batch, is_visible_BP: Tensor) -> tuple[dict[str, Tensor], Tensor]:
         """Local terms, and the share of the sentences' mass that found patches."""
-        sentences = _required(batch.sentences, "sentences")
-        patch_BVD, is_visible_BV = gather_visible(_required(batch.patch_BPD, "patches"), is_visible_BP)
-        patch_BVD, sentence_BND = functional.normalize(patch_BVD.float(), dim=-1), finding_vectors(sentences)
-        is_finding_BN, statement_BN = sentences.is_finding_BN, number_statements(sentences.meaning_BN)
+        findings = pick_findings(_required(batch.sentences, "sentences"))
+        sentence_BND, is_finding_BN = findings.vector_BND, findings.is_finding_BN
+        kept_BV, is_visible_BV = first_used(is_visible_BP)
+        patch_BVD = functional.normalize(take(_required(batch.patch_BPD, "patches"), kept_BV).float(), dim=-1)
         plan_BNV = self._plan(sentence_BND.detach() @ patch_BVD.detach().transpose(1, 2), is_finding_BN, is_visible_BV)
         terms, temperature = {}, self.params.local_temperature
         if self.params.directions != "patch_to_sentence":
             found_BND, mass_BN = plan_BNV @ patch_BVD, plan_BNV.sum(dim=2)
             terms["sentence_to_patch"] = contrast(
-                found_BND, sentence_BND, statement_BN, mass_BN, is_finding_BN, temperature=temperature
+                found_BND, sentence_BND, findings.statement_BN, mass_BN, is_finding_BN, temperature=temperature
             )
         if self.params.directions != "sentence_to_patch":
             plan_BNK, patch_BKD = keep_heaviest(plan_BNV, patch_BVD, self.params.local_patches)
             found_BKD, mass_BK = plan_BNK.transpose(1, 2) @ sentence_BND, plan_BNK.sum(dim=1)
-            statement_BK = statement_BN.gather(1, plan_BNK.argmax(dim=1))
+            statement_BK = findings.statement_BN.gather(1, plan_BNK.argmax(dim=1))
             terms["patch_to_sentence"] = contrast(
                 found_BKD, patch_BKD, statement_BK, mass_BK, mass_BK > 0, temperature=temperature
             )
