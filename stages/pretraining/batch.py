@@ -77,7 +77,7 @@ class Batch:
         sentences: the sentences of each report.
         regions: regions of the atlas and what reports say of them.
         token_BL: words of each report as numbers of the vocabulary: 1, the words, 2, then 0 as padding.
-        progress: share of the training that has passed, in [0, 1].
+        progress: share of the training that has passed, in [0, 1]; 1 where nothing is trained.
     """
 
     image_BD: Tensor

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from stages.pretraining.batch import Batch, Facts
+from stages.pretraining.batch import Batch, Facts, SentenceSets
 from stages.pretraining.methods import find_objective, read_params
 
 CASES = {
@@ -18,10 +18,12 @@ CASES = {
     "siglip, no weight": ("siglip", {"weight": 0.0}),
     "thresholded": ("thresholded", {"threshold": 0.6}),
     "masked image": ("masked_image", {"hidden_width": 8}),
+    "mlip": ("mlip", {"hidden_width": 8}),
+    "mlip, attention": ("mlip", {"hidden_width": 8, "matching": "attention", "is_integrity_weighted": False}),
     "supervised": ("supervised", {}),
 }
 TEXTLESS = {"supervised", "masked image"}
-B, U, D, C, P, S = 7, 5, 6, 3, 4, 2
+B, U, D, C, P, S, N = 7, 5, 6, 3, 4, 2, 3
 
 
 def build(case):
@@ -29,7 +31,8 @@ def build(case):
     objective = find_objective(method)
     torch.manual_seed(1)
     return objective(
-        read_params(objective, values, "objectives.x.params"), Facts(D, C, lambda level: 0.6 * level, (P, S))
+        read_params(objective, values, "objectives.x.params"),
+        Facts(D, C, lambda level: 0.6 * level, (P, S), torch.tensor([True, True, False, True])),
     )
 
 
@@ -46,6 +49,19 @@ def make_batch(dtype=torch.float32, seed=0):
         torch.rand(B, C, generator=random) < 0.7,
         torch.randn(B, P, S, generator=random),
         torch.rand(B, P, S, generator=random) < 0.5,
+        torch.randn(B, P, D, generator=random).to(dtype).requires_grad_(),
+        torch.randn(B, P, D, generator=random).to(dtype),
+        make_sentences(random, dtype),
+    )
+
+
+def make_sentences(random, dtype):
+    is_sentence_BN = torch.rand(B, N, generator=random) < 0.8
+    return SentenceSets(
+        torch.randn(B, N, D, generator=random).to(dtype).requires_grad_(),
+        is_sentence_BN,
+        is_sentence_BN & (torch.rand(B, N, generator=random) < 0.8),
+        torch.randint(-1, 4, (B, N), generator=random),
     )
 
 
@@ -82,6 +98,9 @@ def test_the_order_of_images_and_texts_does_not_matter(case):
         batch.is_known_BC[images],
         batch.patches_BPS[images],
         batch.is_hidden_BPS[images],
+        batch.patch_BPD[images],
+        batch.whole_patch_BPD[images],
+        SentenceSets(*(values[images] for values in vars(batch.sentences).values())),
     )
     torch.testing.assert_close(objective(moved).loss, objective(batch).loss)
 
@@ -154,7 +173,8 @@ def test_shapes_that_do_not_belong_together_are_refused():
 
 def test_an_unknown_method_is_answered_with_those_that_exist():
     with pytest.raises(
-        ValueError, match=r"'clap'.*\['clip', 'convirt', 'masked_image', 'selip', 'siglip', 'supervised', 'thresholded'"
+        ValueError,
+        match=r"'clap'.*\['clip', 'convirt', 'masked_image', 'mlip', 'selip', 'siglip', 'supervised', 'thresholded'",
     ):
         find_objective("clap")
 
