@@ -9,6 +9,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import torch
+from torch.nn import functional
 
 _HEAD_SHARE = 0.5
 
@@ -48,11 +50,9 @@ class PatchMask:
 
     def average(self, volumes_BSX: np.ndarray) -> np.ndarray:
         """Mean intensity of every patch in every sequence. Shape (B, P, S)."""
-        blocks = volumes_BSX.reshape(
-            *volumes_BSX.shape[:2], *(part for axis in self._grid for part in (axis, self._size))
-        )
-        means_BSG = blocks.mean(axis=tuple(range(3, 3 + 2 * len(self._grid), 2)))
-        return means_BSG.reshape(*volumes_BSX.shape[:2], -1).transpose(0, 2, 1)
+        pool = functional.avg_pool3d if len(self._grid) == 3 else functional.avg_pool2d
+        means_BSP = pool(torch.from_numpy(volumes_BSX), self._size).flatten(2)
+        return means_BSP.numpy().transpose(0, 2, 1)
 
     def hide(self, volumes_BSX: np.ndarray, is_present_BS: np.ndarray, uniform_B: np.ndarray) -> np.ndarray:
         """Set a random share of the head's patches to the usual intensity, 0, in place.
