@@ -1,0 +1,281 @@
+"""GK-MVLP (Deng et al., arXiv 2404.14750): knowledge of findings, grounded in regions of the image.
+
+As published: knowledge prompts fused with visual features of their anatomical regions and with global
+ones by a transformer; image-text contrast (ITC), image-text matching (ITM), language modelling (LM) and
+classification of findings by region (ECLS), summed.
+
+Ours, where the paper leaves it open or a head MRI asks for it:
+
+- Prompts are the full list of findings by regions, so that nothing of a report enters them; regions come
+  from an atlas, not from a detector.
+- The transformer attends along findings and along regions in turn, not over all prompts at once, and
+  reads each region and the whole head by a few learned queries.
+- ITC is CLIP's, between the embeddings that are exported. ITM takes the hardest text of each image, and
+  the hardest image of each text, among those whose reports are not alike; a text reads the memory once.
+- Texts are written from a memory of one token a region, one a finding and the global ones.
+- ECLS is binary; what a report does not mention, or leaves uncertain, is left out, as are regions that
+  are not in the image. Its labels are mined from reports: supervision that the other methods lack.
+
+Shape suffixes: B images of the batch, U texts of the batch, D embedding, P patches, R regions, F findings,
+L tokens of a report, M tokens of the memory, V its width, N pairs of an image and a text.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional
+
+from stages.params import Params as BaseParams
+from stages.pretraining.batch import Batch, Facts, Need, Regions
+from stages.pretraining.blocks import attend, merge_heads, split_heads
+from stages.pretraining.knowledge import GroundedKnowledge, permute_regions
+from stages.pretraining.objectives.base import (
+    LogitScale,
+    Outcome,
+    cosine_logits,
+    matching_losses,
+    paired_texts,
+    required,
+)
+from stages.pretraining.report_decoder import ReportDecoder, language_loss
+from stages.pretraining.vocabulary import PADDING
+
+
+class GkMvlp(nn.Module):
+    """L = a·ITC + b·ITM + c·LM + d·ECLS."""
+
+    class Params(BaseParams):
+        """Sizes, weights of the terms, and controls.
+
+        Attributes:
+            width: of prompts.
+            depth: layers of their transformer.
+            num_heads: attention heads of a layer.
+            mlp_ratio: how much wider than the prompts the network of a layer is.
+            num_reads: learned queries that read each region, and the whole head.
+            decoder_width: of the decoder and of the memory.
+            decoder_depth: its blocks.
+            decoder_heads: attention heads of a block.
+            max_tokens: longest report, special tokens included.
+            contrast_weight: a.
+            matching_weight: b.
+            language_weight: c.
+            presence_weight: d.
+            negative_threshold: texts more similar than this to the own one are no negatives of ITM.
+            temperature: at the start.
+            is_temperature_learnable: whether the temperature is learned.
+            regions: from the ``atlas``, or ``permuted`` for each image at each step while labels stay (a control).
+            knowledge: a finding's ``definition``, or its bare ``name`` (a control).
+            has_global_tokens: whether prompts and memory see the image as a whole, or regions only (a control).
+            has_presence_loss: whether there is ECLS, and with it labels mined from reports.
+        """
+
+        width: int = Field(default=32, ge=2)
+        depth: int = Field(default=2, ge=2, le=4)
+        num_heads: int = Field(default=2, ge=1)
+        mlp_ratio: int = Field(default=1, ge=1)
+        num_reads: int = Field(default=4, ge=1)
+        decoder_width: int = Field(default=64, ge=1)
+        decoder_depth: int = Field(default=1, ge=1)
+        decoder_heads: int = Field(default=4, ge=1)
+        max_tokens: int = Field(default=64, ge=2)
+        contrast_weight: float = Field(default=1.0, ge=0)
+        matching_weight: float = Field(default=1.0, ge=0)
+        language_weight: float = Field(default=1.0, ge=0)
+        presence_weight: float = Field(default=1.0, ge=0)
+        negative_threshold: float = Field(default=0.8, ge=0, le=1)
+        temperature: float = Field(default=0.07, gt=0)
+        is_temperature_learnable: bool = True
+        regions: Literal["atlas", "permuted"] = "atlas"
+        knowledge: Literal["definition", "name"] = "definition"
+        has_global_tokens: bool = True
+        has_presence_loss: bool = True
+
+    aligns_text = True
+    label_head = None
+    step: Tensor
+    order_seed: Tensor
+
+    def __init__(self, params: Params, facts: Facts) -> None:
+        super().__init__()
+        self.params = params
+        self.scale = LogitScale(params.temperature, is_learnable=params.is_temperature_learnable)
+        self.knowledge = GroundedKnowledge(
+            facts.embedding_dim,
+            _required_knowledge(facts, params.knowledge),
+            len(facts.regions),
+            width=params.width,
+            depth=params.depth,
+            num_heads=params.num_heads,
+            mlp_ratio=params.mlp_ratio,
+            num_reads=params.num_reads,
+            memory_width=params.decoder_width,
+            is_head_P=facts.is_head_P,
+            has_global_tokens=params.has_global_tokens,
+        )
+        self.matching = TextMatching(facts.embedding_dim, params.decoder_width, params.decoder_heads)
+        self.decoder = ReportDecoder(
+            facts.vocabulary_size, params.decoder_width, params.decoder_depth, params.decoder_heads, params.max_tokens
+        )
+        self.presence = nn.Linear(params.width, 1) if params.has_presence_loss else None
+        if params.regions == "permuted":
+            # Both are part of the state, so that a killed run goes on with the orders that it would have drawn.
+            self.register_buffer("order_seed", torch.randint(2**62, ()))
+            self.register_buffer("step", torch.zeros((), dtype=torch.long))
+
+    @staticmethod
+    def needs(params: Params) -> frozenset[Need]:
+        """Patches, regions and what reports say of them, words, and similarity for the negatives of ITM."""
+        return frozenset({"patches", "regions", "tokens", "similarity"})
+
+    def forward(self, batch: Batch) -> Outcome:
+        """Return the weighted terms."""
+        patch_BPD, regions, token_BL = _required_parts(batch)
+        params, text_BD, scale = self.params, paired_texts(batch), self.scale()
+        prompt_BFRW, memory_BMV = self.knowledge(batch.image_BD, patch_BPD, self._placed(regions.weight_BRP))
+        logits_BB = cosine_logits(batch.image_BD, text_BD, scale)
+        losses = {
+            "contrast": params.contrast_weight * torch.stack(matching_losses(logits_BB)).mean(),
+            "matching": params.matching_weight * self._matching_loss(memory_BMV, text_BD, logits_BB.detach(), batch),
+            "language": params.language_weight * self._language_loss(memory_BMV, token_BL),
+        }
+        if self.presence is not None:
+            logits_BFR = self.presence(prompt_BFRW).squeeze(-1)
+            losses["presence"] = params.presence_weight * presence_loss(logits_BFR, regions)
+        return Outcome(losses, {"logit_scale": scale.detach()})
+
+    def matching_targets(self, batch: Batch) -> Tensor:
+        """Each image has one positive, its own pair. Shape (B, B)."""
+        return torch.eye(len(batch.image_BD), device=batch.image_BD.device)
+
+    def knowledge_tokens(self, image_BD: Tensor, patch_BPD: Tensor, weight_BRP: Tensor) -> Tensor:
+        """What the knowledge, grounded in images, tells a decoder. Shape (B, M, V)."""
+        memory_BMV: Tensor = self.knowledge(image_BD, patch_BPD, weight_BRP)[1]
+        return memory_BMV
+
+    def presence_logits(self, image_BD: Tensor, patch_BPD: Tensor, weight_BRP: Tensor) -> Tensor:
+        """Log-odds that each finding is present in each region, with the weights as they are given.
+
+        Shape (B, F, R).
+
+        Raises:
+            ValueError: if the presence of findings was not trained.
+        """
+        if self.presence is None:
+            raise ValueError("presence: expected a head trained for it, got none; set has_presence_loss")
+        logits_BFR: Tensor = self.presence(self.knowledge(image_BD, patch_BPD, weight_BRP)[0]).squeeze(-1)
+        return logits_BFR
+
+    @torch.no_grad()
+    def describe(self, image_BD: Tensor, patch_BPD: Tensor, weight_BRP: Tensor) -> Tensor:
+        """Write a report about each image, word by word the likeliest. Shape (B, L)."""
+        return self.decoder.generate(self.knowledge_tokens(image_BD, patch_BPD, weight_BRP))
+
+    def _placed(self, weight_BRP: Tensor) -> Tensor:
+        """The regions of the atlas, or the next order of them for each image."""
+        if self.params.regions == "atlas":
+            return weight_BRP
+        random = torch.Generator().manual_seed(int(self.order_seed + self.step))
+        order_BR = torch.rand(weight_BRP.shape[:2], generator=random).argsort(dim=1)
+        if self.training:
+            self.step += 1
+        return permute_regions(weight_BRP, order_BR.to(weight_BRP.device))
+
+    def _matching_loss(self, memory_BMV: Tensor, text_BD: Tensor, logits_BB: Tensor, batch: Batch) -> Tensor:
+        index_B, own_B = batch.text_index_B, torch.arange(len(text_BD), device=text_BD.device)
+        similarity_BB = required(batch.similarity_UU)[index_B][:, index_B]
+        is_negative_BB = (index_B[:, None] != index_B) & (similarity_BB <= self.params.negative_threshold)
+        text_B, image_B, is_counted_B = hardest_negatives(logits_BB, is_negative_BB)
+        image_N, text_N = torch.cat([own_B, own_B, image_B]), torch.cat([own_B, text_B, own_B])
+        logits_N = self.matching(memory_BMV[image_N], text_BD[text_N]).float()
+        is_own_N = torch.cat([torch.ones_like(own_B), torch.zeros_like(own_B), torch.zeros_like(own_B)]).float()
+        losses_N = functional.binary_cross_entropy_with_logits(logits_N, is_own_N, reduction="none")
+        return _counted_mean(losses_N, is_counted_B.repeat(3))
+
+    def _language_loss(self, memory_BMV: Tensor, token_BL: Tensor) -> Tensor:
+        longest = int((token_BL != PADDING).sum(dim=1).max())
+        token_BL = token_BL[:, :longest]
+        return language_loss(self.decoder(memory_BMV, token_BL), token_BL)
+
+
+class TextMatching(nn.Module):
+    """Whether a text belongs to an image: the text reads the memory of the image, and a network judges both."""
+
+    def __init__(self, embedding_dim: int, width: int, num_heads: int) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.query = nn.Linear(embedding_dim, width)
+        self.memory_norm = nn.LayerNorm(width)
+        self.key_value = nn.Linear(width, 2 * width)
+        self.network = nn.Sequential(
+            nn.LayerNorm(3 * width), nn.Linear(3 * width, width), nn.GELU(), nn.Linear(width, 1)
+        )
+
+    def forward(self, memory_NMV: Tensor, text_ND: Tensor) -> Tensor:
+        """Log-odds that text n belongs to memory n. Shape (N,)."""
+        # Unit length times √D: entries of variance 1.
+        direction_ND = functional.normalize(text_ND.float(), dim=-1) * text_ND.shape[-1] ** 0.5
+        query_N1V = self.query(direction_ND)[:, None]
+        key_NMV, value_NMV = self.key_value(self.memory_norm(memory_NMV)).chunk(2, dim=-1)
+        heads = (split_heads(part, self.num_heads) for part in (query_N1V, key_NMV, value_NMV))
+        read_N1V = merge_heads(attend(*heads))
+        joined = torch.cat([read_N1V, query_N1V, read_N1V * query_N1V], dim=-1)
+        return self.network(joined)[:, 0, 0]
+
+
+def hardest_negatives(logits_BB: Tensor, is_negative_BB: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Find the most likely wrong partners.
+
+    Args:
+        logits_BB: of image i with the text of image j.
+        is_negative_BB: which of these pairs may serve, symmetric.
+
+    Returns:
+        For each image the image whose text it is mistaken for, for each text the image that is mistaken
+        for its own, and which have any (the other entries are arbitrary). Shapes (B,).
+    """
+    allowed_BB = logits_BB.masked_fill(~is_negative_BB, -torch.inf)
+    return allowed_BB.argmax(dim=1), allowed_BB.argmax(dim=0), is_negative_BB.any(dim=1)
+
+
+def presence_loss(logits_BFR: Tensor, regions: Regions) -> Tensor:
+    """Mean binary cross-entropy over findings that the report states of regions that the image shows.
+
+    Args:
+        logits_BFR: log-odds that a finding is present in a region.
+        regions: with the weights of the atlas, from which it is known which regions an image shows.
+    """
+    is_shown_BR = (regions.weight_BRP > 0).any(dim=-1)
+    is_counted_BFR = regions.is_known_BFR & is_shown_BR[:, None]
+    present_BFR = regions.presence_BFR.float().masked_fill(~is_counted_BFR, 0)
+    losses_BFR = functional.binary_cross_entropy_with_logits(logits_BFR.float(), present_BFR, reduction="none")
+    return _counted_mean(losses_BFR, is_counted_BFR)
+
+
+def _counted_mean(values: Tensor, is_counted: Tensor) -> Tensor:
+    weights = is_counted.float()
+    return (values * weights).sum() / weights.sum().clamp(min=1)
+
+
+def _required_knowledge(facts: Facts, kind: str) -> Tensor:
+    knowledge_FE = facts.definition_FE if kind == "definition" else facts.name_FE
+    if knowledge_FE is None or not facts.regions or not facts.vocabulary_size:
+        raise ValueError(
+            f"GK-MVLP: expected regions, a vocabulary and an embedding of each finding's {kind}, got "
+            f"{len(facts.regions)} regions, {facts.vocabulary_size} words and "
+            f"{0 if knowledge_FE is None else len(knowledge_FE)} embeddings; the loop gives them to who needs regions"
+        )
+    return knowledge_FE
+
+
+def _required_parts(batch: Batch) -> tuple[Tensor, Regions, Tensor]:
+    if batch.patch_BPD is None or batch.regions is None or batch.token_BL is None:
+        raise ValueError("patches, regions, tokens: expected all, got None; the loop gives them to who needs them")
+    return batch.patch_BPD, batch.regions, batch.token_BL
+
+
+OBJECTIVE = GkMvlp
