@@ -95,6 +95,7 @@ class GkMvlp(nn.Module):
         has_global_tokens: bool = True
         has_presence_loss: bool = True
 
+    has_own_heads = True
     aligns_text = True
     label_head = None
     step: Tensor
