@@ -16,9 +16,9 @@ from stages.params import load
 
 # The ids are not in alphabetical order: the order of the volumes counts. Sequences in the order of the table.
 STUDIES = {
-    "c" * 16: [("FLAIR", True), ("T1", True)],
-    "a" * 16: [("T1", False), ("FLAIR", True)],
-    "d" * 16: [("T1", False)],
+    "c" * 16: [("T1", True), ("FLAIR", True)],
+    "a" * 16: [("FLAIR", False), ("T1", True)],
+    "d" * 16: [("T2", False)],
     "b" * 16: [("OTHER", True)],
     "e" * 16: [("T1", True)],
 }
@@ -26,14 +26,14 @@ NO_HEAD = "e" * 16
 PATCHES = 6 * 8 * 6
 
 
-def write_volumes(folder, studies=STUDIES):
-    """Write prepared volumes; a study shows the head of its place in the dictionary."""
+def write_volumes(folder, studies=STUDIES, blank=()):
+    """Write prepared volumes; a study shows the head of its place in the dictionary, but not in blank sequences."""
     rows, shard = [], {}
     for head, (study_id, sequences) in enumerate(studies.items()):
         for number, (sequence, is_selected) in enumerate(sequences):
             voxels, grid = volume(head, "FLAIR" if sequence == "OTHER" else sequence)
             series_id = f"{head:08x}{number:08x}"
-            shard[series_id] = np.zeros_like(voxels) if study_id == NO_HEAD else voxels
+            shard[series_id] = np.zeros_like(voxels) if study_id == NO_HEAD or sequence in blank else voxels
             rows.append(
                 {
                     "series_id": series_id,
@@ -80,7 +80,7 @@ def test_every_study_has_a_row_and_a_status_in_the_order_of_the_volumes(cohort):
     rows = registrations(cohort)
     assert [row["study_id"] for row in rows] == list(STUDIES)
     assert [row["status"] for row in rows] == ["ok", "ok", "no_volume", "no_volume", "implausible"]
-    assert [row["sequence"] for row in rows] == ["T1", "FLAIR", None, None, "T1"]
+    assert [row["sequence"] for row in rows] == ["FLAIR", "T1", None, None, "T1"]
     for row in rows[:2]:
         assert np.linalg.det(np.reshape(row["affine"], (4, 4))) == pytest.approx(row["determinant"])
         assert row["metric"] > 0.3
@@ -139,14 +139,28 @@ def test_the_stage_repeats_itself_to_the_byte(cohort, tmp_path):
         assert (tmp_path / name).read_bytes() == (cohort / "atlas" / name).read_bytes()
 
 
-def test_the_first_sequence_of_the_list_is_registered():
+def test_usable_volumes_of_a_study_are_tried_in_the_order_of_the_list():
     rows = [
         {"study_id": "s", "series_id": name, "sequence": name, "is_selected": is_selected, "affine": [0.0] * 16}
         for name, is_selected in (("FLAIR", True), ("T2", True), ("T1", False))
     ]
-    assert [task.series_id for task in plan_studies(rows, ("T1", "T2", "FLAIR"))] == ["T2"]
-    assert [task.series_id for task in plan_studies(rows, ("DWI", "FLAIR", "T2"))] == ["FLAIR"]
-    assert [task.series_id for task in plan_studies(rows, ("SWI",))] == [None]
+    assert [task.series for task in plan_studies(rows, ("T1", "T2", "FLAIR"))] == [("T2", "FLAIR")]
+    assert [task.sequences for task in plan_studies(rows, ("DWI", "FLAIR"))] == [("FLAIR",)]
+    assert [task.series for task in plan_studies(rows, ("SWI",))] == [()]
+
+
+@pytest.mark.parametrize(("sufficient", "expected"), [(0.0, "FLAIR"), (9.0, "T1")])
+def test_the_next_sequence_is_tried_until_one_says_enough(cohort, params, sufficient, expected):
+    """The T1 image of the first study says more than its FLAIR image, which is tried first."""
+    values = params.model_copy(update={"sufficient_information": sufficient})
+    atlas = register_studies(VolumeStore(cohort / "volumes"), values, num_workers=1)
+    assert atlas.rows[0]["sequence"] == expected
+
+
+def test_an_image_without_a_head_gives_way_to_one_with_it(params, tmp_path):
+    write_volumes(tmp_path, {"a" * 16: [("FLAIR", True), ("T1", True)]}, blank={"FLAIR"})
+    atlas = register_studies(VolumeStore(tmp_path), params, num_workers=1)
+    assert (atlas.rows[0]["status"], atlas.rows[0]["sequence"]) == ("ok", "T1")
 
 
 def test_patches_must_fill_the_volumes(cohort, params):

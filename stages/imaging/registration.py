@@ -34,7 +34,8 @@ class RegistrationParams(Params):
     """Section ``register_atlas`` of the parameter file.
 
     Attributes:
-        sequences: what is registered: the first of these that a study has.
+        sequences: what is registered, best first.
+        sufficient_information: mutual information in nat at which no further sequence of a study is tried.
         patch_size: edge of a patch in voxels.
         margin_mm: what lies farther outside the brain of the template is not compared.
         num_bins: of the joint histogram, along each axis.
@@ -47,6 +48,7 @@ class RegistrationParams(Params):
     """
 
     sequences: tuple[Literal["T1", "T1C", "T2", "FLAIR", "DWI", "ADC", "SWI", "PD", "OTHER"], ...] = Field(min_length=1)
+    sufficient_information: float = Field(ge=0)
     patch_size: int = Field(ge=1)
     margin_mm: float = Field(ge=0)
     num_bins: int = Field(ge=5)
@@ -73,6 +75,11 @@ class Registration:
     metric: float | None = None
     overlap: float | None = None
     to_mni: np.ndarray | None = None
+
+    @property
+    def rank(self) -> tuple[bool, float]:
+        """The larger, the more it is to be believed."""
+        return self.status == OK, self.metric or 0.0
 
     @property
     def determinant(self) -> float | None:
