@@ -10,7 +10,7 @@ from exports import find_export, identifiers_of_open_ms
 from privacy import find_identifiers, find_in_text
 from repositories import commit, copy_repository, run, stages_run
 
-from stages.artifacts import imaging_tables, report_tables, tables
+from stages.artifacts import atlas_tables, imaging_tables, report_tables, tables
 
 pytestmark = pytest.mark.slow
 
@@ -85,6 +85,13 @@ def test_every_file_is_in_the_ledger_and_every_series_is_recognised(site):
     sequences = [row["sequence"] for row in series]
     assert {name: sequences.count(name) for name in set(sequences)} == {"T1": 6, "T2": 7, "FLAIR": 7}
     assert all(row["sequence"] == row["sequence_by_physics"] == row["sequence_by_header"] for row in series)
+
+
+def test_every_study_is_registered_to_the_atlas(site):
+    folder, _, _ = site
+    path = folder / "data" / "atlas" / atlas_tables.REGISTRATION_TABLE
+    rows = tables.read(path, atlas_tables.REGISTRATIONS).to_pylist()
+    assert [row["status"] for row in rows] == [atlas_tables.OK] * 7
 
 
 def test_every_report_meets_its_study(site):

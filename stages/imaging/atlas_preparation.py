@@ -28,12 +28,12 @@ _CHUNK = 32
 
 @dataclass(frozen=True)
 class StudyTask:
-    """A study and the volume that is registered: its series, sequence and affine, or None."""
+    """A study and its volumes that may be registered, best first; they share one affine."""
 
     study_id: str
-    series_id: str | None = None
-    sequence: str | None = None
-    affine: tuple[float, ...] = ()
+    sequences: tuple[str, ...]
+    series: tuple[str, ...]
+    affine: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -52,21 +52,23 @@ class Atlas:
 
 
 def plan_studies(rows: Sequence[dict[str, Any]], sequences: Sequence[str]) -> list[StudyTask]:
-    """Choose the volume of each study, in the order in which studies first appear.
+    """List the volumes of each study, in the order in which studies first appear.
 
     Args:
         rows: columns of ``volumes.parquet``.
-        sequences: the first of these that a study has is registered.
+        sequences: those that may be registered, best first.
     """
-    rank = {sequence: position for position, sequence in enumerate(sequences)}
-    tasks: dict[str, StudyTask] = {}
+    studies: dict[str, list[dict[str, Any]]] = {}
     for row in rows:
-        known = tasks.setdefault(row["study_id"], StudyTask(row["study_id"]))
-        position = rank.get(row["sequence"])
-        if row["is_selected"] and position is not None and position < rank.get(known.sequence or "", len(rank)):
-            place = (row["series_id"], row["sequence"], tuple(row["affine"]))
-            tasks[row["study_id"]] = StudyTask(row["study_id"], *place)
-    return list(tasks.values())
+        usable = studies.setdefault(row["study_id"], [])
+        if row["is_selected"] and row["sequence"] in sequences:
+            usable.append(row)
+    tasks = []
+    for study_id, usable in studies.items():
+        ordered = sorted(usable, key=lambda row: sequences.index(row["sequence"]))
+        names, series = (tuple(row[name] for row in ordered) for name in ("sequence", "series_id"))
+        tasks.append(StudyTask(study_id, names, series, tuple(ordered[0]["affine"]) if ordered else ()))
+    return tasks
 
 
 def register_studies(store: VolumeStore, params: RegistrationParams, num_workers: int | None = None) -> Atlas:
@@ -100,7 +102,7 @@ def _register_chunk(
     store: VolumeStore, tasks: Sequence[StudyTask], params: RegistrationParams
 ) -> list[tuple[dict[str, Any], np.ndarray | None]]:
     registrar, regions = _tools(params)
-    return [_register_study(store, task, registrar, regions, params.patch_size) for task in tasks]
+    return [_register_study(store, task, registrar, regions, params) for task in tasks]
 
 
 @cache
@@ -111,23 +113,29 @@ def _tools(params: RegistrationParams) -> tuple[Registrar, RegionMap]:
 
 
 def _register_study(
-    store: VolumeStore, task: StudyTask, registrar: Registrar, regions: RegionMap, patch_size: int
+    store: VolumeStore, task: StudyTask, registrar: Registrar, regions: RegionMap, params: RegistrationParams
 ) -> tuple[dict[str, Any], np.ndarray | None]:
-    if task.series_id is None:
-        return _row(task, Registration(NO_VOLUME)), None
-    volume = store.read(task.series_id)
-    grid = Grid(np.reshape(task.affine, (4, 4)), (volume.shape[0], volume.shape[1], volume.shape[2]))
-    found = registrar.register(volume, grid)
+    """Register the volumes of a study until one says enough; failing that, the one that says most counts."""
+    sequence, found = None, Registration(NO_VOLUME)
+    for name, series_id in zip(task.sequences, task.series, strict=True):
+        volume = store.read(series_id)
+        grid = Grid(np.reshape(task.affine, (4, 4)), (volume.shape[0], volume.shape[1], volume.shape[2]))
+        candidate = registrar.register(volume, grid)
+        if sequence is None or candidate.rank > found.rank:
+            sequence, found = name, candidate
+        if found.status == OK and (found.metric or 0.0) >= params.sufficient_information:
+            break
+    row = _row(task.study_id, sequence, found)
     if found.status != OK or found.to_mni is None:
-        return _row(task, found), None
-    return _row(task, found), regions.carry(found.to_mni, grid, patch_size)
+        return row, None
+    return row, regions.carry(found.to_mni, grid, params.patch_size)
 
 
-def _row(task: StudyTask, found: Registration) -> dict[str, Any]:
+def _row(study_id: str, sequence: str | None, found: Registration) -> dict[str, Any]:
     return {
-        "study_id": task.study_id,
+        "study_id": study_id,
         "status": found.status,
-        "sequence": task.sequence,
+        "sequence": sequence,
         "metric": found.metric,
         "overlap": found.overlap,
         "determinant": found.determinant,
