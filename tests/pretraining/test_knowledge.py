@@ -91,19 +91,33 @@ def test_prompts_are_the_formula():
                 torch.testing.assert_close(prompts[b, f, r], expected, rtol=1e-4, atol=1e-5)
 
 
+def test_evidence_is_the_slow_product_of_knowledge_and_prompt():
+    grounded = knowledge()
+    prompts, evidence, _ = grounded(*images())
+    asked = grounded.finding_query(grounded.knowledge_FE)
+    for b in range(B):
+        for f in range(F):
+            for r in range(R):
+                expected = sum(prompts[b, f, r, w].item() * asked[f, w].item() for w in range(W)) / math.sqrt(W)
+                assert evidence[b, f, r].item() == pytest.approx(expected, abs=1e-5)
+
+
 @pytest.mark.parametrize("depth", [2, 3])
 def test_prompts_and_memory_have_their_shapes_at_any_depth(depth):
-    prompts, memory = knowledge(depth=depth)(*images())
+    prompts, evidence, memory = knowledge(depth=depth)(*images())
     assert prompts.shape == (B, F, R, W)
+    assert evidence.shape == (B, F, R)
     assert memory.shape == (B, R + F + 1 + Q, V)
 
 
 def test_findings_can_be_listed_in_any_order():
     grounded, given = knowledge(), images()
-    prompts, _ = grounded(*given)
+    prompts, evidence, _ = grounded(*given)
     order = torch.tensor([2, 0, 3, 1])
     grounded.knowledge_FE = grounded.knowledge_FE[order]
-    torch.testing.assert_close(grounded(*given)[0], prompts[:, order], rtol=1e-4, atol=1e-5)
+    moved = grounded(*given)
+    torch.testing.assert_close(moved.prompt_BFRW, prompts[:, order], rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(moved.evidence_BFR, evidence[:, order], rtol=1e-4, atol=1e-5)
 
 
 def test_a_prompt_reaches_every_prompt_of_its_image_and_none_of_another():
@@ -138,14 +152,14 @@ def test_patches_outside_the_head_are_no_part_of_the_global_tokens():
     moved = patch.clone()
     moved[:, -1] = torch.randn(D)
     grounded = knowledge(is_head_P=torch.arange(P) < P - 1)
-    torch.testing.assert_close(grounded(image, moved, weight)[1], grounded(image, patch, weight)[1])
+    torch.testing.assert_close(grounded(image, moved, weight)[2], grounded(image, patch, weight)[2])
 
 
 def test_an_image_without_regions_is_finite_and_so_is_its_gradient():
     grounded, (image, patch, weight) = knowledge(), images()
     weight[1] = 0
     patch.requires_grad_()
-    prompts, memory = grounded(image, patch, weight)
+    prompts, _, memory = grounded(image, patch, weight)
     (prompts.sum() + memory.square().sum()).backward()
     assert torch.isfinite(prompts).all()
     assert torch.isfinite(memory).all()

@@ -12,6 +12,7 @@ Ours, where the paper leaves it open or a head MRI asks for it:
   reads each region and the whole head by a few learned queries.
 - ITC is CLIP's, between the embeddings that are exported. ITM takes the hardest text of each image, and
   the hardest image of each text, among those whose reports are not alike; a text reads the memory once.
+- Presence is judged from the product of knowledge and prompt (evidence) and a linear map of the prompt.
 - Texts are written from a memory of one token a region, one a finding and the global ones.
 - ECLS is binary; what a report does not mention, or leaves uncertain, is left out, as are regions that
   are not in the image. Its labels are mined from reports: supervision that the other methods lack.
@@ -32,7 +33,7 @@ from torch.nn import functional
 from stages.params import Params as BaseParams
 from stages.pretraining.batch import Batch, Facts, Need, Regions
 from stages.pretraining.blocks import attend, merge_heads, split_heads
-from stages.pretraining.knowledge import GroundedKnowledge, permute_regions
+from stages.pretraining.knowledge import Grounded, GroundedKnowledge, permute_regions
 from stages.pretraining.objectives.base import (
     LogitScale,
     Outcome,
@@ -121,7 +122,7 @@ class GkMvlp(nn.Module):
         self.decoder = ReportDecoder(
             facts.vocabulary_size, params.decoder_width, params.decoder_depth, params.decoder_heads, params.max_tokens
         )
-        self.presence = nn.Linear(params.width, 1) if params.has_presence_loss else None
+        self.presence = PresenceHead(params.width) if params.has_presence_loss else None
         if params.regions == "permuted":
             # Both are part of the state, so that a killed run goes on with the orders that it would have drawn.
             self.register_buffer("order_seed", torch.randint(2**62, ()))
@@ -136,7 +137,8 @@ class GkMvlp(nn.Module):
         """Return the weighted terms."""
         patch_BPD, regions, token_BL = _required_parts(batch)
         params, text_BD, scale = self.params, paired_texts(batch), self.scale()
-        prompt_BFRW, memory_BMV = self.knowledge(batch.image_BD, patch_BPD, self._placed(regions.weight_BRP))
+        grounded = self.knowledge(batch.image_BD, patch_BPD, self._placed(regions.weight_BRP))
+        memory_BMV = grounded.memory_BMV
         logits_BB = cosine_logits(batch.image_BD, text_BD, scale)
         losses = {
             "contrast": params.contrast_weight * torch.stack(matching_losses(logits_BB)).mean(),
@@ -144,8 +146,7 @@ class GkMvlp(nn.Module):
             "language": params.language_weight * self._language_loss(memory_BMV, token_BL),
         }
         if self.presence is not None:
-            logits_BFR = self.presence(prompt_BFRW).squeeze(-1)
-            losses["presence"] = params.presence_weight * presence_loss(logits_BFR, regions)
+            losses["presence"] = params.presence_weight * presence_loss(self.presence(grounded), regions)
         return Outcome(losses, {"logit_scale": scale.detach()})
 
     def matching_targets(self, batch: Batch) -> Tensor:
@@ -154,7 +155,7 @@ class GkMvlp(nn.Module):
 
     def knowledge_tokens(self, image_BD: Tensor, patch_BPD: Tensor, weight_BRP: Tensor) -> Tensor:
         """What the knowledge, grounded in images, tells a decoder. Shape (B, M, V)."""
-        memory_BMV: Tensor = self.knowledge(image_BD, patch_BPD, weight_BRP)[1]
+        memory_BMV: Tensor = self.knowledge(image_BD, patch_BPD, weight_BRP).memory_BMV
         return memory_BMV
 
     def presence_logits(self, image_BD: Tensor, patch_BPD: Tensor, weight_BRP: Tensor) -> Tensor:
@@ -167,7 +168,7 @@ class GkMvlp(nn.Module):
         """
         if self.presence is None:
             raise ValueError("presence: expected a head trained for it, got none; set has_presence_loss")
-        logits_BFR: Tensor = self.presence(self.knowledge(image_BD, patch_BPD, weight_BRP)[0]).squeeze(-1)
+        logits_BFR: Tensor = self.presence(self.knowledge(image_BD, patch_BPD, weight_BRP))
         return logits_BFR
 
     @torch.no_grad()
@@ -200,6 +201,18 @@ class GkMvlp(nn.Module):
         longest = int((token_BL != PADDING).sum(dim=1).max())
         token_BL = token_BL[:, :longest]
         return language_loss(self.decoder(memory_BMV, token_BL), token_BL)
+
+
+class PresenceHead(nn.Module):
+    """Whether a finding is present in a region: the evidence for it, and a linear judgement of its prompt."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.judgement = nn.Linear(width, 1)
+
+    def forward(self, grounded: Grounded) -> Tensor:
+        """Log-odds. Shape (B, F, R)."""
+        return grounded.evidence_BFR + self.judgement(grounded.prompt_BFRW).squeeze(-1)
 
 
 class TextMatching(nn.Module):

@@ -82,7 +82,7 @@ def slow_matching_loss(objective, batch, threshold):
         wrong_text = max(others, key=lambda j: cosine[i][j])
         wrong_image = max(others, key=lambda j: cosine[j][i])
         for image, of, is_own in ((i, i, True), (i, wrong_text, False), (wrong_image, i, False)):
-            logit = float(objective.matching(memory[image : image + 1], text[[INDEX[of]]]))
+            logit = objective.matching(memory[image : image + 1], text[[INDEX[of]]]).item()
             costs.append(math.log(1 + math.exp(-logit if is_own else logit)))
     return sum(costs) / len(costs)
 
@@ -131,7 +131,7 @@ def test_a_text_reads_the_memory_by_slow_attention():
     for n in range(2):
         query = matching.query(text[n] / text[n].norm() * math.sqrt(D))
         key, value = matching.key_value(matching.memory_norm(memory[n])).chunk(2, dim=-1)
-        scores = [math.exp(float(query @ one) / math.sqrt(6)) for one in key]
+        scores = [math.exp((query @ one).item() / math.sqrt(6)) for one in key]
         read = sum(score / sum(scores) * one for score, one in zip(scores, value, strict=True))
         expected = matching.network(torch.cat([read, query, read * query]))
         torch.testing.assert_close(matching(memory, text)[n : n + 1], expected, rtol=1e-4, atol=1e-5)
@@ -218,9 +218,9 @@ def test_nothing_of_the_report_enters_the_prompts(depth, monkeypatch):
     ]
     losses = [objective(report).loss.item() for report in reports]
     assert len(set(losses)) == len(reports)
-    for prompts, memory in seen[1:]:
-        assert torch.equal(prompts, seen[0][0])
-        assert torch.equal(memory, seen[0][1])
+    for grounded in seen[1:]:
+        for told, expected in zip(grounded, seen[0], strict=True):
+            assert torch.equal(told, expected)
 
 
 def test_every_term_but_the_contrast_trains_the_patches():
