@@ -53,7 +53,8 @@ def test_reading_is_the_slow_loop():
         for r in range(R):
             for q in range(Q):
                 share = [
-                    float(weight[b, r, p]) * math.exp(10 * math.tanh(float(reader.score.weight[q] @ patch[b, p]) / 10))
+                    float(weight[b, r, p])
+                    * math.exp(10 * math.tanh((reader.score.weight[q] @ patch[b, p]).item() / 10))
                     for p in range(P)
                 ]
                 total = sum(share) or 1.0

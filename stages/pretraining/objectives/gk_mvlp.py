@@ -15,7 +15,8 @@ Ours, where the paper leaves it open or a head MRI asks for it:
 - Presence is judged from the product of knowledge and prompt (evidence) and a linear map of the prompt.
 - Texts are written from a memory of one token a region, one a finding and the global ones.
 - ECLS is binary; what a report does not mention, or leaves uncertain, is left out, as are regions that
-  are not in the image. Its labels are mined from reports: supervision that the other methods lack.
+  are not in the image. A hundred cells are absent for one that is present, and both halves weigh the same:
+  its log-odds rank, but overstate presence. Its labels are mined from reports: supervision that the other methods lack.
 
 Shape suffixes: B images of the batch, U texts of the batch, D embedding, P patches, R regions, F findings,
 L tokens of a report, M tokens of the memory, V its width, N pairs of an image and a text.
@@ -32,7 +33,6 @@ from torch.nn import functional
 
 from stages.params import Params as BaseParams
 from stages.pretraining.batch import Batch, Facts, Need, Regions
-from stages.pretraining.blocks import attend, merge_heads, split_heads
 from stages.pretraining.knowledge import Grounded, GroundedKnowledge, permute_regions
 from stages.pretraining.objectives.base import (
     LogitScale,
@@ -43,6 +43,7 @@ from stages.pretraining.objectives.base import (
     required,
 )
 from stages.pretraining.report_decoder import ReportDecoder, language_loss
+from stages.pretraining.text_matching import TextMatching, hardest_negatives
 from stages.pretraining.vocabulary import PADDING
 
 
@@ -73,6 +74,7 @@ class GkMvlp(nn.Module):
             knowledge: a finding's ``definition``, or its bare ``name`` (a control).
             has_global_tokens: whether prompts and memory see the image as a whole, or regions only (a control).
             has_presence_loss: whether there is ECLS, and with it labels mined from reports.
+            is_presence_balanced: whether present and absent findings weigh the same in it, rather than each cell.
         """
 
         width: int = Field(default=32, ge=2)
@@ -95,6 +97,7 @@ class GkMvlp(nn.Module):
         knowledge: Literal["definition", "name"] = "definition"
         has_global_tokens: bool = True
         has_presence_loss: bool = True
+        is_presence_balanced: bool = True
 
     aligns_text = True
     label_head = None
@@ -146,7 +149,9 @@ class GkMvlp(nn.Module):
             "language": params.language_weight * self._language_loss(memory_BMV, token_BL),
         }
         if self.presence is not None:
-            losses["presence"] = params.presence_weight * presence_loss(self.presence(grounded), regions)
+            losses["presence"] = params.presence_weight * presence_loss(
+                self.presence(grounded), regions, is_balanced=params.is_presence_balanced
+            )
         return Outcome(losses, {"logit_scale": scale.detach()})
 
     def matching_targets(self, batch: Batch) -> Tensor:
@@ -215,58 +220,23 @@ class PresenceHead(nn.Module):
         return grounded.evidence_BFR + self.judgement(grounded.prompt_BFRW).squeeze(-1)
 
 
-class TextMatching(nn.Module):
-    """Whether a text belongs to an image: the text reads the memory of the image, and a network judges both."""
-
-    def __init__(self, embedding_dim: int, width: int, num_heads: int) -> None:
-        super().__init__()
-        self.num_heads = num_heads
-        self.query = nn.Linear(embedding_dim, width)
-        self.memory_norm = nn.LayerNorm(width)
-        self.key_value = nn.Linear(width, 2 * width)
-        self.network = nn.Sequential(
-            nn.LayerNorm(3 * width), nn.Linear(3 * width, width), nn.GELU(), nn.Linear(width, 1)
-        )
-
-    def forward(self, memory_NMV: Tensor, text_ND: Tensor) -> Tensor:
-        """Log-odds that text n belongs to memory n. Shape (N,)."""
-        # Unit length times √D: entries of variance 1.
-        direction_ND = functional.normalize(text_ND.float(), dim=-1) * text_ND.shape[-1] ** 0.5
-        query_N1V = self.query(direction_ND)[:, None]
-        key_NMV, value_NMV = self.key_value(self.memory_norm(memory_NMV)).chunk(2, dim=-1)
-        heads = (split_heads(part, self.num_heads) for part in (query_N1V, key_NMV, value_NMV))
-        read_N1V = merge_heads(attend(*heads))
-        joined = torch.cat([read_N1V, query_N1V, read_N1V * query_N1V], dim=-1)
-        return self.network(joined)[:, 0, 0]
-
-
-def hardest_negatives(logits_BB: Tensor, is_negative_BB: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Find the most likely wrong partners.
-
-    Args:
-        logits_BB: of image i with the text of image j.
-        is_negative_BB: which of these pairs may serve, symmetric.
-
-    Returns:
-        For each image the image whose text it is mistaken for, for each text the image that is mistaken
-        for its own, and which have any (the other entries are arbitrary). Shapes (B,).
-    """
-    allowed_BB = logits_BB.masked_fill(~is_negative_BB, -torch.inf)
-    return allowed_BB.argmax(dim=1), allowed_BB.argmax(dim=0), is_negative_BB.any(dim=1)
-
-
-def presence_loss(logits_BFR: Tensor, regions: Regions) -> Tensor:
+def presence_loss(logits_BFR: Tensor, regions: Regions, *, is_balanced: bool) -> Tensor:
     """Mean binary cross-entropy over findings that the report states of regions that the image shows.
 
     Args:
         logits_BFR: log-odds that a finding is present in a region.
         regions: with the weights of the atlas, from which it is known which regions an image shows.
+        is_balanced: whether all that is present counts as much as all that is absent; else each cell does.
     """
     is_shown_BR = (regions.weight_BRP > 0).any(dim=-1)
     is_counted_BFR = regions.is_known_BFR & is_shown_BR[:, None]
     present_BFR = regions.presence_BFR.float().masked_fill(~is_counted_BFR, 0)
     losses_BFR = functional.binary_cross_entropy_with_logits(logits_BFR.float(), present_BFR, reduction="none")
-    return _counted_mean(losses_BFR, is_counted_BFR)
+    if not is_balanced:
+        return _counted_mean(losses_BFR, is_counted_BFR)
+    is_present_BFR = present_BFR > 0
+    present, absent = (_counted_mean(losses_BFR, part) for part in (is_present_BFR, is_counted_BFR & ~is_present_BFR))
+    return (present + absent) / 2
 
 
 def _counted_mean(values: Tensor, is_counted: Tensor) -> Tensor:
