@@ -107,7 +107,7 @@ class Grounded(NamedTuple):
 
     Attributes:
         prompt_BFRW: prompts after the last layer.
-        evidence_BFR: how much each prompt shows of what its finding is known for.
+        evidence_BFR: log-odds that each finding is present in each region.
         memory_BMV: what texts are compared with and written from: one token for each region with all its
             findings, one for each finding with all its regions, and the global tokens (M = R + F + G).
     """
@@ -123,7 +123,8 @@ class GroundedKnowledge(nn.Module):
     k_fr = LN(W₁·enc(f) + W₂·pool_r(V) + E_r). Layers take turns: in the first, third, … a prompt looks at the
     findings of its region, at reads of that region and at global tokens (the image embedding and reads of the
     whole head); in the others at its finding in all regions. Evidence is a product of knowledge and prompt,
-    ⟨W₃·enc(f), h_fr⟩/√W, because networks that see only their sum learn slowly which finding looks like what.
+    e_fr = ⟨W₃·enc(f) + b, h_fr⟩/√W, because networks that see only their sum learn slowly which finding looks
+    like what; prompts enter the memory as σ(e_fr)·h_fr.
     """
 
     knowledge_FE: Tensor
@@ -181,9 +182,9 @@ class GroundedKnowledge(nn.Module):
             AxialLayer(width, num_heads, mlp_ratio, has_context=number % 2 == 0) for number in range(depth)
         )
         self.norm = nn.LayerNorm(width)
-        self.finding_query = nn.Linear(text_width, width, bias=False)
-        self.region_memory = nn.Linear(num_findings * (width + 1), memory_width)
-        self.finding_memory = nn.Linear(num_regions * (width + 1), memory_width)
+        self.finding_query = nn.Linear(text_width, width)
+        self.region_memory = nn.Linear(num_findings * width, memory_width)
+        self.finding_memory = nn.Linear(num_regions * width, memory_width)
 
     def forward(self, image_BD: Tensor, patch_BPD: Tensor, weight_BRP: Tensor) -> Grounded:
         """Ground the knowledge in images.
@@ -198,7 +199,8 @@ class GroundedKnowledge(nn.Module):
         prompt_BFRW = self._update(self._prompts(patch_BPW, weight_BRP), context_BRTW)
         query_FW = self.finding_query(self.knowledge_FE) * prompt_BFRW.shape[-1] ** -0.5
         evidence_BFR = torch.einsum("bfrw,fw->bfr", prompt_BFRW, query_FW)
-        told = torch.cat([prompt_BFRW, evidence_BFR[..., None]], dim=-1)
+        # What is absent is silent, so that the few prompts that matter stand out in the sums.
+        told = prompt_BFRW * evidence_BFR.sigmoid()[..., None]
         memory = [self.region_memory(told.transpose(1, 2).flatten(2)), self.finding_memory(told.flatten(2))]
         if global_BGW is not None:
             memory.append(self.global_memory(global_BGW))

@@ -72,7 +72,7 @@ def test_a_layer_is_slow_attention_within_each_row_and_its_context():
         further_key, further_value = layer.context_key_value(context[n]).chunk(2, dim=-1)
         keys, values = [*key, *further_key], [*value, *further_value]
         for x in range(4):
-            scores = [math.exp(float(query[x] @ one) / math.sqrt(W)) for one in keys]
+            scores = [math.exp((query[x] @ one).item() / math.sqrt(W)) for one in keys]
             seen = sum(score / sum(scores) * one for score, one in zip(scores, values, strict=True))
             expected = rows[n, x] + layer.attention_out(seen)
             expected = expected + layer.network(layer.network_norm(expected))
@@ -101,6 +101,19 @@ def test_evidence_is_the_slow_product_of_knowledge_and_prompt():
             for r in range(R):
                 expected = sum(prompts[b, f, r, w].item() * asked[f, w].item() for w in range(W)) / math.sqrt(W)
                 assert evidence[b, f, r].item() == pytest.approx(expected, abs=1e-5)
+
+
+def test_memory_is_the_slow_loop_over_prompts_by_their_evidence():
+    grounded = knowledge()
+    prompts, evidence, memory = grounded(*images())
+    for b in range(B):
+        told = [[prompts[b, f, r] / (1 + math.exp(-evidence[b, f, r].item())) for r in range(R)] for f in range(F)]
+        for r in range(R):
+            expected = grounded.region_memory(torch.cat([told[f][r] for f in range(F)]))
+            torch.testing.assert_close(memory[b, r], expected, rtol=1e-4, atol=1e-5)
+        for f in range(F):
+            expected = grounded.finding_memory(torch.cat(told[f]))
+            torch.testing.assert_close(memory[b, R + f], expected, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("depth", [2, 3])

@@ -12,11 +12,12 @@ Ours, where the paper leaves it open or a head MRI asks for it:
   reads each region and the whole head by a few learned queries.
 - ITC is CLIP's, between the embeddings that are exported. ITM takes the hardest text of each image, and
   the hardest image of each text, among those whose reports are not alike; a text reads the memory once.
-- Presence is judged from the product of knowledge and prompt (evidence) and a linear map of the prompt.
-- Texts are written from a memory of one token a region, one a finding and the global ones.
+- Presence is a product of a finding's knowledge and its prompt (evidence), and prompts with little of it are
+  turned down in the memory that texts are written from: one token a region, one a finding, the global ones.
 - ECLS is binary; what a report does not mention, or leaves uncertain, is left out, as are regions that
   are not in the image. A hundred cells are absent for one that is present, and both halves weigh the same:
-  its log-odds rank, but overstate presence. Its labels are mined from reports: supervision that the other methods lack.
+  its log-odds rank, but overstate presence. Its labels are mined from reports, supervision that the other
+  methods lack.
 
 Shape suffixes: B images of the batch, U texts of the batch, D embedding, P patches, R regions, F findings,
 L tokens of a report, M tokens of the memory, V its width, N pairs of an image and a text.
@@ -33,7 +34,7 @@ from torch.nn import functional
 
 from stages.params import Params as BaseParams
 from stages.pretraining.batch import Batch, Facts, Need, Regions
-from stages.pretraining.knowledge import Grounded, GroundedKnowledge, permute_regions
+from stages.pretraining.knowledge import GroundedKnowledge, permute_regions
 from stages.pretraining.objectives.base import (
     LogitScale,
     Outcome,
@@ -125,7 +126,6 @@ class GkMvlp(nn.Module):
         self.decoder = ReportDecoder(
             facts.vocabulary_size, params.decoder_width, params.decoder_depth, params.decoder_heads, params.max_tokens
         )
-        self.presence = PresenceHead(params.width) if params.has_presence_loss else None
         if params.regions == "permuted":
             # Both are part of the state, so that a killed run goes on with the orders that it would have drawn.
             self.register_buffer("order_seed", torch.randint(2**62, ()))
@@ -148,9 +148,9 @@ class GkMvlp(nn.Module):
             "matching": params.matching_weight * self._matching_loss(memory_BMV, text_BD, logits_BB.detach(), batch),
             "language": params.language_weight * self._language_loss(memory_BMV, token_BL),
         }
-        if self.presence is not None:
+        if params.has_presence_loss:
             losses["presence"] = params.presence_weight * presence_loss(
-                self.presence(grounded), regions, is_balanced=params.is_presence_balanced
+                grounded.evidence_BFR, regions, is_balanced=params.is_presence_balanced
             )
         return Outcome(losses, {"logit_scale": scale.detach()})
 
@@ -171,10 +171,10 @@ class GkMvlp(nn.Module):
         Raises:
             ValueError: if the presence of findings was not trained.
         """
-        if self.presence is None:
-            raise ValueError("presence: expected a head trained for it, got none; set has_presence_loss")
-        logits_BFR: Tensor = self.presence(self.knowledge(image_BD, patch_BPD, weight_BRP))
-        return logits_BFR
+        if not self.params.has_presence_loss:
+            raise ValueError("presence: expected evidence trained for it, got none; set has_presence_loss")
+        evidence_BFR: Tensor = self.knowledge(image_BD, patch_BPD, weight_BRP).evidence_BFR
+        return evidence_BFR
 
     @torch.no_grad()
     def describe(self, image_BD: Tensor, patch_BPD: Tensor, weight_BRP: Tensor) -> Tensor:
@@ -206,18 +206,6 @@ class GkMvlp(nn.Module):
         longest = int((token_BL != PADDING).sum(dim=1).max())
         token_BL = token_BL[:, :longest]
         return language_loss(self.decoder(memory_BMV, token_BL), token_BL)
-
-
-class PresenceHead(nn.Module):
-    """Whether a finding is present in a region: the evidence for it, and a linear judgement of its prompt."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.judgement = nn.Linear(width, 1)
-
-    def forward(self, grounded: Grounded) -> Tensor:
-        """Log-odds. Shape (B, F, R)."""
-        return grounded.evidence_BFR + self.judgement(grounded.prompt_BFRW).squeeze(-1)
 
 
 def presence_loss(logits_BFR: Tensor, regions: Regions, *, is_balanced: bool) -> Tensor:

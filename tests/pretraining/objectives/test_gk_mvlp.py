@@ -296,7 +296,7 @@ def test_the_whole_is_built_again_from_parameters_facts_and_state():
 def test_without_its_loss_there_is_no_presence_to_ask_for():
     objective, batch = gk_mvlp(has_presence_loss=False), make_batch()
     assert set(objective(batch).losses) == {"contrast", "matching", "language"}
-    with pytest.raises(ValueError, match="presence: expected a head trained for it, got none"):
+    with pytest.raises(ValueError, match="presence: expected evidence trained for it, got none"):
         objective.presence_logits(*visual(batch))
 
 
