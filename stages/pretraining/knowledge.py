@@ -7,6 +7,8 @@ V width of the memory.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -100,12 +102,29 @@ class AxialLayer(nn.Module):
         return prompt_NXW + self.network(self.network_norm(prompt_NXW))
 
 
+class Grounded(NamedTuple):
+    """What knowledge tells of images.
+
+    Attributes:
+        prompt_BFRW: prompts after the last layer.
+        evidence_BFR: log-odds that each finding is present in each region.
+        memory_BMV: what texts are compared with and written from: one token for each region with all its
+            findings, one for each finding with all its regions, and the global tokens (M = R + F + G).
+    """
+
+    prompt_BFRW: Tensor
+    evidence_BFR: Tensor
+    memory_BMV: Tensor
+
+
 class GroundedKnowledge(nn.Module):
     """One prompt for every finding in every region, whatever the report says, updated by what an image shows.
 
     k_fr = LN(W₁·enc(f) + W₂·pool_r(V) + E_r). Layers take turns: in the first, third, … a prompt looks at the
     findings of its region, at reads of that region and at global tokens (the image embedding and reads of the
-    whole head); in the others at its finding in all regions.
+    whole head); in the others at its finding in all regions. Evidence is a product of knowledge and prompt,
+    e_fr = ⟨W₃·enc(f) + b, h_fr⟩/√W, because networks that see only their sum learn slowly which finding looks
+    like what; prompts enter the memory as σ(e_fr)·h_fr.
     """
 
     knowledge_FE: Tensor
@@ -163,32 +182,29 @@ class GroundedKnowledge(nn.Module):
             AxialLayer(width, num_heads, mlp_ratio, has_context=number % 2 == 0) for number in range(depth)
         )
         self.norm = nn.LayerNorm(width)
+        self.finding_query = nn.Linear(text_width, width)
         self.region_memory = nn.Linear(num_findings * width, memory_width)
         self.finding_memory = nn.Linear(num_regions * width, memory_width)
 
-    def forward(self, image_BD: Tensor, patch_BPD: Tensor, weight_BRP: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, image_BD: Tensor, patch_BPD: Tensor, weight_BRP: Tensor) -> Grounded:
         """Ground the knowledge in images.
 
         Args:
             image_BD: image embeddings; not read without global tokens.
             patch_BPD: patch embeddings, of any length.
             weight_BRP: share of each patch in each region; all 0 for one that is not in the image.
-
-        Returns:
-            Prompts, shape (B, F, R, W), and the memory that texts are compared with and written from: one
-            token for each region with all its findings, one for each finding with all its regions, and the
-            global tokens. Shape (B, R + F + G, V).
         """
         patch_BPW = self.patch_projection(self.patch_norm(patch_BPD.float()))
         context_BRTW, global_BGW = self._context(image_BD, patch_BPW, weight_BRP)
         prompt_BFRW = self._update(self._prompts(patch_BPW, weight_BRP), context_BRTW)
-        memory = [
-            self.region_memory(prompt_BFRW.transpose(1, 2).flatten(2)),
-            self.finding_memory(prompt_BFRW.flatten(2)),
-        ]
+        query_FW = self.finding_query(self.knowledge_FE) * prompt_BFRW.shape[-1] ** -0.5
+        evidence_BFR = torch.einsum("bfrw,fw->bfr", prompt_BFRW, query_FW)
+        # What is absent is silent, so that the few prompts that matter stand out in the sums.
+        told = prompt_BFRW * evidence_BFR.sigmoid()[..., None]
+        memory = [self.region_memory(told.transpose(1, 2).flatten(2)), self.finding_memory(told.flatten(2))]
         if global_BGW is not None:
             memory.append(self.global_memory(global_BGW))
-        return prompt_BFRW, torch.cat(memory, dim=1)
+        return Grounded(prompt_BFRW, evidence_BFR, torch.cat(memory, dim=1))
 
     def prompts(self, patch_BPD: Tensor, weight_BRP: Tensor) -> Tensor:
         """Prompts as they enter the transformer, k_fr. Shape (B, F, R, W)."""

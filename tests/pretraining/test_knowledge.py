@@ -53,7 +53,8 @@ def test_reading_is_the_slow_loop():
         for r in range(R):
             for q in range(Q):
                 share = [
-                    float(weight[b, r, p]) * math.exp(10 * math.tanh(float(reader.score.weight[q] @ patch[b, p]) / 10))
+                    float(weight[b, r, p])
+                    * math.exp(10 * math.tanh((reader.score.weight[q] @ patch[b, p]).item() / 10))
                     for p in range(P)
                 ]
                 total = sum(share) or 1.0
@@ -71,7 +72,7 @@ def test_a_layer_is_slow_attention_within_each_row_and_its_context():
         further_key, further_value = layer.context_key_value(context[n]).chunk(2, dim=-1)
         keys, values = [*key, *further_key], [*value, *further_value]
         for x in range(4):
-            scores = [math.exp(float(query[x] @ one) / math.sqrt(W)) for one in keys]
+            scores = [math.exp((query[x] @ one).item() / math.sqrt(W)) for one in keys]
             seen = sum(score / sum(scores) * one for score, one in zip(scores, values, strict=True))
             expected = rows[n, x] + layer.attention_out(seen)
             expected = expected + layer.network(layer.network_norm(expected))
@@ -91,19 +92,46 @@ def test_prompts_are_the_formula():
                 torch.testing.assert_close(prompts[b, f, r], expected, rtol=1e-4, atol=1e-5)
 
 
+def test_evidence_is_the_slow_product_of_knowledge_and_prompt():
+    grounded = knowledge()
+    prompts, evidence, _ = grounded(*images())
+    asked = grounded.finding_query(grounded.knowledge_FE)
+    for b in range(B):
+        for f in range(F):
+            for r in range(R):
+                expected = sum(prompts[b, f, r, w].item() * asked[f, w].item() for w in range(W)) / math.sqrt(W)
+                assert evidence[b, f, r].item() == pytest.approx(expected, abs=1e-5)
+
+
+def test_memory_is_the_slow_loop_over_prompts_by_their_evidence():
+    grounded = knowledge()
+    prompts, evidence, memory = grounded(*images())
+    for b in range(B):
+        told = [[prompts[b, f, r] / (1 + math.exp(-evidence[b, f, r].item())) for r in range(R)] for f in range(F)]
+        for r in range(R):
+            expected = grounded.region_memory(torch.cat([told[f][r] for f in range(F)]))
+            torch.testing.assert_close(memory[b, r], expected, rtol=1e-4, atol=1e-5)
+        for f in range(F):
+            expected = grounded.finding_memory(torch.cat(told[f]))
+            torch.testing.assert_close(memory[b, R + f], expected, rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize("depth", [2, 3])
 def test_prompts_and_memory_have_their_shapes_at_any_depth(depth):
-    prompts, memory = knowledge(depth=depth)(*images())
+    prompts, evidence, memory = knowledge(depth=depth)(*images())
     assert prompts.shape == (B, F, R, W)
+    assert evidence.shape == (B, F, R)
     assert memory.shape == (B, R + F + 1 + Q, V)
 
 
 def test_findings_can_be_listed_in_any_order():
     grounded, given = knowledge(), images()
-    prompts, _ = grounded(*given)
+    prompts, evidence, _ = grounded(*given)
     order = torch.tensor([2, 0, 3, 1])
     grounded.knowledge_FE = grounded.knowledge_FE[order]
-    torch.testing.assert_close(grounded(*given)[0], prompts[:, order], rtol=1e-4, atol=1e-5)
+    moved = grounded(*given)
+    torch.testing.assert_close(moved.prompt_BFRW, prompts[:, order], rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(moved.evidence_BFR, evidence[:, order], rtol=1e-4, atol=1e-5)
 
 
 def test_a_prompt_reaches_every_prompt_of_its_image_and_none_of_another():
@@ -138,14 +166,14 @@ def test_patches_outside_the_head_are_no_part_of_the_global_tokens():
     moved = patch.clone()
     moved[:, -1] = torch.randn(D)
     grounded = knowledge(is_head_P=torch.arange(P) < P - 1)
-    torch.testing.assert_close(grounded(image, moved, weight)[1], grounded(image, patch, weight)[1])
+    torch.testing.assert_close(grounded(image, moved, weight)[2], grounded(image, patch, weight)[2])
 
 
 def test_an_image_without_regions_is_finite_and_so_is_its_gradient():
     grounded, (image, patch, weight) = knowledge(), images()
     weight[1] = 0
     patch.requires_grad_()
-    prompts, memory = grounded(image, patch, weight)
+    prompts, _, memory = grounded(image, patch, weight)
     (prompts.sum() + memory.square().sum()).backward()
     assert torch.isfinite(prompts).all()
     assert torch.isfinite(memory).all()

@@ -12,9 +12,12 @@ Ours, where the paper leaves it open or a head MRI asks for it:
   reads each region and the whole head by a few learned queries.
 - ITC is CLIP's, between the embeddings that are exported. ITM takes the hardest text of each image, and
   the hardest image of each text, among those whose reports are not alike; a text reads the memory once.
-- Texts are written from a memory of one token a region, one a finding and the global ones.
+- Presence is a product of a finding's knowledge and its prompt (evidence), and prompts with little of it are
+  turned down in the memory that texts are written from: one token a region, one a finding, the global ones.
 - ECLS is binary; what a report does not mention, or leaves uncertain, is left out, as are regions that
-  are not in the image. Its labels are mined from reports: supervision that the other methods lack.
+  are not in the image. A hundred cells are absent for one that is present, and both halves weigh the same:
+  its log-odds rank, but overstate presence. Its labels are mined from reports, supervision that the other
+  methods lack.
 
 Shape suffixes: B images of the batch, U texts of the batch, D embedding, P patches, R regions, F findings,
 L tokens of a report, M tokens of the memory, V its width, N pairs of an image and a text.
@@ -31,7 +34,6 @@ from torch.nn import functional
 
 from stages.params import Params as BaseParams
 from stages.pretraining.batch import Batch, Facts, Need, Regions
-from stages.pretraining.blocks import attend, merge_heads, split_heads
 from stages.pretraining.knowledge import GroundedKnowledge, permute_regions
 from stages.pretraining.objectives.base import (
     LogitScale,
@@ -42,6 +44,7 @@ from stages.pretraining.objectives.base import (
     required,
 )
 from stages.pretraining.report_decoder import ReportDecoder, language_loss
+from stages.pretraining.text_matching import TextMatching, hardest_negatives
 from stages.pretraining.vocabulary import PADDING
 
 
@@ -72,6 +75,7 @@ class GkMvlp(nn.Module):
             knowledge: a finding's ``definition``, or its bare ``name`` (a control).
             has_global_tokens: whether prompts and memory see the image as a whole, or regions only (a control).
             has_presence_loss: whether there is ECLS, and with it labels mined from reports.
+            is_presence_balanced: whether present and absent findings weigh the same in it, rather than each cell.
         """
 
         width: int = Field(default=32, ge=2)
@@ -94,6 +98,7 @@ class GkMvlp(nn.Module):
         knowledge: Literal["definition", "name"] = "definition"
         has_global_tokens: bool = True
         has_presence_loss: bool = True
+        is_presence_balanced: bool = True
 
     has_own_heads = True
     aligns_text = True
@@ -122,7 +127,6 @@ class GkMvlp(nn.Module):
         self.decoder = ReportDecoder(
             facts.vocabulary_size, params.decoder_width, params.decoder_depth, params.decoder_heads, params.max_tokens
         )
-        self.presence = nn.Linear(params.width, 1) if params.has_presence_loss else None
         if params.regions == "permuted":
             # Both are part of the state, so that a killed run goes on with the orders that it would have drawn.
             self.register_buffer("order_seed", torch.randint(2**62, ()))
@@ -137,16 +141,18 @@ class GkMvlp(nn.Module):
         """Return the weighted terms."""
         patch_BPD, regions, token_BL = _required_parts(batch)
         params, text_BD, scale = self.params, paired_texts(batch), self.scale()
-        prompt_BFRW, memory_BMV = self.knowledge(batch.image_BD, patch_BPD, self._placed(regions.weight_BRP))
+        grounded = self.knowledge(batch.image_BD, patch_BPD, self._placed(regions.weight_BRP))
+        memory_BMV = grounded.memory_BMV
         logits_BB = cosine_logits(batch.image_BD, text_BD, scale)
         losses = {
             "contrast": params.contrast_weight * torch.stack(matching_losses(logits_BB)).mean(),
             "matching": params.matching_weight * self._matching_loss(memory_BMV, text_BD, logits_BB.detach(), batch),
             "language": params.language_weight * self._language_loss(memory_BMV, token_BL),
         }
-        if self.presence is not None:
-            logits_BFR = self.presence(prompt_BFRW).squeeze(-1)
-            losses["presence"] = params.presence_weight * presence_loss(logits_BFR, regions)
+        if params.has_presence_loss:
+            losses["presence"] = params.presence_weight * presence_loss(
+                grounded.evidence_BFR, regions, is_balanced=params.is_presence_balanced
+            )
         return Outcome(losses, {"logit_scale": scale.detach()})
 
     def matching_targets(self, batch: Batch) -> Tensor:
@@ -155,7 +161,7 @@ class GkMvlp(nn.Module):
 
     def knowledge_tokens(self, image_BD: Tensor, patch_BPD: Tensor, weight_BRP: Tensor) -> Tensor:
         """What the knowledge, grounded in images, tells a decoder. Shape (B, M, V)."""
-        memory_BMV: Tensor = self.knowledge(image_BD, patch_BPD, weight_BRP)[1]
+        memory_BMV: Tensor = self.knowledge(image_BD, patch_BPD, weight_BRP).memory_BMV
         return memory_BMV
 
     def presence_logits(self, image_BD: Tensor, patch_BPD: Tensor, weight_BRP: Tensor) -> Tensor:
@@ -166,10 +172,10 @@ class GkMvlp(nn.Module):
         Raises:
             ValueError: if the presence of findings was not trained.
         """
-        if self.presence is None:
-            raise ValueError("presence: expected a head trained for it, got none; set has_presence_loss")
-        logits_BFR: Tensor = self.presence(self.knowledge(image_BD, patch_BPD, weight_BRP)[0]).squeeze(-1)
-        return logits_BFR
+        if not self.params.has_presence_loss:
+            raise ValueError("presence: expected evidence trained for it, got none; set has_presence_loss")
+        evidence_BFR: Tensor = self.knowledge(image_BD, patch_BPD, weight_BRP).evidence_BFR
+        return evidence_BFR
 
     @torch.no_grad()
     def describe(self, image_BD: Tensor, patch_BPD: Tensor, weight_BRP: Tensor) -> Tensor:
@@ -203,58 +209,23 @@ class GkMvlp(nn.Module):
         return language_loss(self.decoder(memory_BMV, token_BL), token_BL)
 
 
-class TextMatching(nn.Module):
-    """Whether a text belongs to an image: the text reads the memory of the image, and a network judges both."""
-
-    def __init__(self, embedding_dim: int, width: int, num_heads: int) -> None:
-        super().__init__()
-        self.num_heads = num_heads
-        self.query = nn.Linear(embedding_dim, width)
-        self.memory_norm = nn.LayerNorm(width)
-        self.key_value = nn.Linear(width, 2 * width)
-        self.network = nn.Sequential(
-            nn.LayerNorm(3 * width), nn.Linear(3 * width, width), nn.GELU(), nn.Linear(width, 1)
-        )
-
-    def forward(self, memory_NMV: Tensor, text_ND: Tensor) -> Tensor:
-        """Log-odds that text n belongs to memory n. Shape (N,)."""
-        # Unit length times √D: entries of variance 1.
-        direction_ND = functional.normalize(text_ND.float(), dim=-1) * text_ND.shape[-1] ** 0.5
-        query_N1V = self.query(direction_ND)[:, None]
-        key_NMV, value_NMV = self.key_value(self.memory_norm(memory_NMV)).chunk(2, dim=-1)
-        heads = (split_heads(part, self.num_heads) for part in (query_N1V, key_NMV, value_NMV))
-        read_N1V = merge_heads(attend(*heads))
-        joined = torch.cat([read_N1V, query_N1V, read_N1V * query_N1V], dim=-1)
-        return self.network(joined)[:, 0, 0]
-
-
-def hardest_negatives(logits_BB: Tensor, is_negative_BB: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Find the most likely wrong partners.
-
-    Args:
-        logits_BB: of image i with the text of image j.
-        is_negative_BB: which of these pairs may serve, symmetric.
-
-    Returns:
-        For each image the image whose text it is mistaken for, for each text the image that is mistaken
-        for its own, and which have any (the other entries are arbitrary). Shapes (B,).
-    """
-    allowed_BB = logits_BB.masked_fill(~is_negative_BB, -torch.inf)
-    return allowed_BB.argmax(dim=1), allowed_BB.argmax(dim=0), is_negative_BB.any(dim=1)
-
-
-def presence_loss(logits_BFR: Tensor, regions: Regions) -> Tensor:
+def presence_loss(logits_BFR: Tensor, regions: Regions, *, is_balanced: bool) -> Tensor:
     """Mean binary cross-entropy over findings that the report states of regions that the image shows.
 
     Args:
         logits_BFR: log-odds that a finding is present in a region.
         regions: with the weights of the atlas, from which it is known which regions an image shows.
+        is_balanced: whether all that is present counts as much as all that is absent; else each cell does.
     """
     is_shown_BR = (regions.weight_BRP > 0).any(dim=-1)
     is_counted_BFR = regions.is_known_BFR & is_shown_BR[:, None]
     present_BFR = regions.presence_BFR.float().masked_fill(~is_counted_BFR, 0)
     losses_BFR = functional.binary_cross_entropy_with_logits(logits_BFR.float(), present_BFR, reduction="none")
-    return _counted_mean(losses_BFR, is_counted_BFR)
+    if not is_balanced:
+        return _counted_mean(losses_BFR, is_counted_BFR)
+    is_present_BFR = present_BFR > 0
+    present, absent = (_counted_mean(losses_BFR, part) for part in (is_present_BFR, is_counted_BFR & ~is_present_BFR))
+    return (present + absent) / 2
 
 
 def _counted_mean(values: Tensor, is_counted: Tensor) -> Tensor:

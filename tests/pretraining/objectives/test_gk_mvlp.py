@@ -6,7 +6,7 @@ import torch
 
 from stages.pretraining.batch import Batch, Facts, Regions
 from stages.pretraining.objectives.clip import Clip
-from stages.pretraining.objectives.gk_mvlp import GkMvlp, TextMatching, hardest_negatives, presence_loss
+from stages.pretraining.objectives.gk_mvlp import GkMvlp, presence_loss
 
 B, U, D, P, R, F, E, L, VOCABULARY = 6, 5, 8, 7, 4, 3, 5, 6, 11
 INDEX = (0, 1, 2, 3, 4, 1)
@@ -82,7 +82,7 @@ def slow_matching_loss(objective, batch, threshold):
         wrong_text = max(others, key=lambda j: cosine[i][j])
         wrong_image = max(others, key=lambda j: cosine[j][i])
         for image, of, is_own in ((i, i, True), (i, wrong_text, False), (wrong_image, i, False)):
-            logit = float(objective.matching(memory[image : image + 1], text[[INDEX[of]]]))
+            logit = objective.matching(memory[image : image + 1], text[[INDEX[of]]]).item()
             costs.append(math.log(1 + math.exp(-logit if is_own else logit)))
     return sum(costs) / len(costs)
 
@@ -92,15 +92,6 @@ def test_matching_is_the_slow_loop(threshold):
     objective, batch = gk_mvlp(negative_threshold=threshold), make_batch()
     expected = slow_matching_loss(objective, batch, threshold)
     assert objective(batch).losses["matching"].item() == pytest.approx(expected, rel=1e-4)
-
-
-def test_the_hardest_negatives_by_hand():
-    logits = torch.tensor([[5.0, 3.0, 4.0], [1.0, 9.0, 2.0], [7.0, 0.0, 8.0]])
-    is_negative = torch.tensor([[False, True, False], [True, False, True], [False, True, False]])
-    text_B, image_B, has_any_B = hardest_negatives(logits, is_negative)
-    assert text_B.tolist() == [1, 2, 1]
-    assert image_B.tolist() == [1, 0, 1]
-    assert has_any_B.tolist() == [True, True, True]
 
 
 def test_neither_equal_nor_similar_texts_are_negatives():
@@ -125,18 +116,6 @@ def test_a_batch_whose_texts_are_all_alike_has_no_matching_loss():
     assert all(torch.isfinite(parameter.grad).all() for parameter in objective.parameters())
 
 
-def test_a_text_reads_the_memory_by_slow_attention():
-    torch.manual_seed(0)
-    matching, memory, text = TextMatching(D, 6, 1), torch.randn(2, 5, 6), torch.randn(2, D)
-    for n in range(2):
-        query = matching.query(text[n] / text[n].norm() * math.sqrt(D))
-        key, value = matching.key_value(matching.memory_norm(memory[n])).chunk(2, dim=-1)
-        scores = [math.exp(float(query @ one) / math.sqrt(6)) for one in key]
-        read = sum(score / sum(scores) * one for score, one in zip(scores, value, strict=True))
-        expected = matching.network(torch.cat([read, query, read * query]))
-        torch.testing.assert_close(matching(memory, text)[n : n + 1], expected, rtol=1e-4, atol=1e-5)
-
-
 def test_language_is_the_slow_loop_over_words_and_ends():
     objective, batch = gk_mvlp(), make_batch()
     logits = objective.decoder(objective.knowledge_tokens(*visual(batch)), batch.token_BL)
@@ -156,21 +135,31 @@ def test_padding_beyond_the_longest_report_changes_nothing():
     assert torch.equal(objective(padded).losses["language"], objective(batch).losses["language"])
 
 
-def test_presence_is_the_slow_loop_over_known_cells_of_regions_in_the_image():
-    objective, batch = gk_mvlp(), make_batch()
+@pytest.mark.parametrize("is_balanced", [True, False])
+def test_presence_is_the_slow_loop_over_known_cells_of_regions_in_the_image(is_balanced):
+    objective, batch = gk_mvlp(is_presence_balanced=is_balanced), make_batch()
     weight = batch.regions.weight_BRP.clone()
     weight[1], weight[2, 3] = 0, 0
     batch = replace(batch, regions=replace(batch.regions, weight_BRP=weight))
     chance = torch.sigmoid(objective.presence_logits(*visual(batch))).tolist()
-    costs = []
+    costs = {True: [], False: []}
     for b in range(B):
         for f in range(F):
             for r in range(R):
                 is_shown = sum(weight[b, r].tolist()) > 0
                 if is_shown and batch.regions.is_known_BFR[b, f, r]:
                     is_present = bool(batch.regions.presence_BFR[b, f, r])
-                    costs.append(-math.log(chance[b][f][r] if is_present else 1 - chance[b][f][r]))
-    assert objective(batch).losses["presence"].item() == pytest.approx(sum(costs) / len(costs), rel=1e-5)
+                    costs[is_present].append(-math.log(chance[b][f][r] if is_present else 1 - chance[b][f][r]))
+    means = [sum(part) / len(part) for part in costs.values()]
+    both = costs[True] + costs[False]
+    expected = sum(means) / 2 if is_balanced else sum(both) / len(both)
+    assert objective(batch).losses["presence"].item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_batch_in_which_nothing_is_present_still_has_a_finite_loss():
+    regions = replace(make_batch().regions, presence_BFR=torch.zeros(B, F, R))
+    loss = presence_loss(torch.zeros(B, F, R), regions, is_balanced=True)
+    assert loss.item() == pytest.approx(math.log(2) / 2)
 
 
 def test_what_a_report_does_not_say_has_no_influence():
@@ -180,11 +169,12 @@ def test_what_a_report_does_not_say_has_no_influence():
     assert torch.equal(objective(unsaid).loss, objective(batch).loss)
 
 
-def test_a_batch_without_any_known_cell_has_no_presence_loss():
+@pytest.mark.parametrize("is_balanced", [True, False])
+def test_a_batch_without_any_known_cell_has_no_presence_loss(is_balanced):
     batch = make_batch()
     silent = replace(batch.regions, is_known_BFR=torch.zeros(B, F, R, dtype=torch.bool))
     logits = torch.randn(B, F, R, requires_grad=True)
-    loss = presence_loss(logits, silent)
+    loss = presence_loss(logits, silent, is_balanced=is_balanced)
     loss.backward()
     assert loss.item() == 0
     assert not logits.grad.any()
@@ -218,9 +208,9 @@ def test_nothing_of_the_report_enters_the_prompts(depth, monkeypatch):
     ]
     losses = [objective(report).loss.item() for report in reports]
     assert len(set(losses)) == len(reports)
-    for prompts, memory in seen[1:]:
-        assert torch.equal(prompts, seen[0][0])
-        assert torch.equal(memory, seen[0][1])
+    for grounded in seen[1:]:
+        for told, expected in zip(grounded, seen[0], strict=True):
+            assert torch.equal(told, expected)
 
 
 def test_every_term_but_the_contrast_trains_the_patches():
@@ -306,7 +296,7 @@ def test_the_whole_is_built_again_from_parameters_facts_and_state():
 def test_without_its_loss_there_is_no_presence_to_ask_for():
     objective, batch = gk_mvlp(has_presence_loss=False), make_batch()
     assert set(objective(batch).losses) == {"contrast", "matching", "language"}
-    with pytest.raises(ValueError, match="presence: expected a head trained for it, got none"):
+    with pytest.raises(ValueError, match="presence: expected evidence trained for it, got none"):
         objective.presence_logits(*visual(batch))
 
 
@@ -323,7 +313,8 @@ def test_it_learns_where_a_finding_is_that_one_patch_shows():
         patch[:, ::3, 0] = 4 * is_present_BR.float()
         presence_BFR = is_present_BR[:, None].float().expand(B, F, R)
         known = Regions(weight, presence_BFR, torch.ones(B, F, R, dtype=torch.bool))
-        loss = presence_loss(objective.presence_logits(batch.image_BD.detach(), patch, weight), known)
+        logits = objective.presence_logits(batch.image_BD.detach(), patch, weight)
+        loss = presence_loss(logits, known, is_balanced=False)
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
