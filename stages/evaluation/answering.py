@@ -18,6 +18,9 @@ from stages.evaluation.grounding_maps import read_images
 from stages.evaluation.questions import Studies
 from stages.pretraining.image_bank import ImageBank
 
+# A dimension that varies less is taken for constant.
+_MIN_DEVIATION = 1e-6
+
 
 @dataclass(frozen=True)
 class StudyEmbeddings:
@@ -31,20 +34,19 @@ class StudyEmbeddings:
     patch_NPD: Tensor
     image_ND: Tensor
 
-    def standardised(self, training_rows: np.ndarray) -> StudyEmbeddings:
-        """Bring every dimension to mean 0 and deviation 1 over some studies, whatever the scale of an encoder."""
-        patch_NPD, image_ND = self.patch_NPD.float(), self.image_ND.float()
-        patch_mean_D, patch_scale_D = _moments(patch_NPD[training_rows].flatten(0, 1))
-        image_mean_D, image_scale_D = _moments(image_ND[training_rows])
-        patch_NPD.sub_(patch_mean_D).div_(patch_scale_D)
-        return StudyEmbeddings(patch_NPD.half(), (image_ND - image_mean_D) / image_scale_D)
+    def standardise(self, training_rows: np.ndarray) -> None:
+        """Bring every dimension to mean 0 and deviation 1 over some studies, in place, whatever an encoder's scale."""
+        for values in (self.patch_NPD, self.image_ND):
+            mean_D, deviation_D = _moments(values, training_rows)
+            for row in range(len(values)):
+                values[row] = (values[row].float() - mean_D) / deviation_D
 
     def blind(self) -> StudyEmbeddings:
         """Zeros in the place of every image."""
         return StudyEmbeddings(torch.zeros_like(self.patch_NPD), torch.zeros_like(self.image_ND))
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def embed_studies(encoder: nn.Module, bank: ImageBank, studies: Studies, batch_size: int) -> StudyEmbeddings:
     """Embed studies and their patches once, in the order of ``studies``.
 
@@ -125,6 +127,13 @@ class AnsweringHead(nn.Module):
         return logits_BA.masked_fill(~is_answer_BA, -torch.inf)
 
 
-def _moments(values_ND: Tensor) -> tuple[Tensor, Tensor]:
-    deviation_D = values_ND.std(dim=0, correction=0)
-    return values_ND.mean(dim=0), torch.where(deviation_D > 0, deviation_D, 1.0)
+def _moments(values: Tensor, rows: np.ndarray) -> tuple[Tensor, Tensor]:
+    """Mean and deviation of the last dimension over some rows, study by study; a deviation of 0 becomes 1."""
+    total_D = square_D = torch.zeros(values.shape[-1], dtype=torch.float64)
+    for row in rows:
+        own_MD = values[row].reshape(-1, values.shape[-1]).double()
+        total_D, square_D = total_D + own_MD.sum(dim=0), square_D + own_MD.square().sum(dim=0)
+    num_values = len(rows) * values[0].numel() // values.shape[-1]
+    mean_D = total_D / num_values
+    deviation_D = (square_D / num_values - mean_D.square()).clamp(min=0).sqrt()
+    return mean_D.float(), torch.where(deviation_D > _MIN_DEVIATION, deviation_D, 1.0).float()

@@ -67,16 +67,17 @@ class Studies:
             [frozenset(sequences[number] for row in own for number in images.series[row]) for own in rows.values()],
         )
 
+    def only(self, chosen: Sequence[int]) -> Studies:
+        """Keep some studies."""
+        columns = (self.study_ids, self.patient_ids, self.splits, self.rows, self.sequences)
+        return Studies(*([column[study] for study in chosen] for column in columns))  # type: ignore[arg-type]
+
 
 @dataclass(frozen=True)
 class Vocabulary:
     """Every answer that training saw, by kind of question."""
 
     answers: list[tuple[str, str]]
-
-    def number(self, kind: str, answer: str) -> int:
-        """Place of an answer."""
-        return self.answers.index((kind, answer))
 
     @property
     def is_possible(self) -> np.ndarray:
@@ -85,8 +86,8 @@ class Vocabulary:
 
 
 @dataclass(frozen=True)
-class Exam:
-    """Questions that are asked, one row each.
+class QuestionSet:
+    """Questions that are asked, a row each.
 
     Attributes:
         questions: what is asked, whatever the study.
@@ -114,11 +115,6 @@ class Exam:
         """Kind of each question, a place in ``KINDS``. Shape (Q,)."""
         kinds = np.array([KINDS.index(question.kind) for question in self.questions], dtype=np.int64)
         return kinds[self.question_Q]
-
-    def only(self, is_kept_Q: np.ndarray) -> Exam:
-        """Ask some of the questions."""
-        columns = (self.question_Q, self.study_Q, self.answer_Q, self.phrase_Q, self.chance_Q)
-        return Exam(self.questions, self.vocabulary, *(column[is_kept_Q] for column in columns))
 
 
 def find_answers(
@@ -152,9 +148,9 @@ def find_answers(
     return answers
 
 
-def set_exam(
+def draw_questions(
     answers: Mapping[Question, Answers], wordings: Mapping[Question, Wordings], splits: Sequence[str], seed: int
-) -> Exam:
+) -> QuestionSet:
     """Draw as many questions of each answer, within every question and split.
 
     The answers of a question are those that training can ask most often: the m most frequent ones, as
@@ -183,7 +179,7 @@ def set_exam(
                 (place, study, answer, int(phrase), chance)
                 for (study, answer), phrase in zip(kept.items(), phrases, strict=True)
             ]
-    return _exam(questions, drawn)
+    return _question_set(questions, drawn)
 
 
 def balance(answers: Answers, allowed: set[str] | None, random: np.random.Generator) -> Answers:
@@ -210,11 +206,11 @@ def balance(answers: Answers, allowed: set[str] | None, random: np.random.Genera
     return {study: answers[study] for study in answers if study in kept}
 
 
-def _exam(questions: list[Question], drawn: list[tuple[int, int, str, int, float]]) -> Exam:
+def _question_set(questions: list[Question], drawn: list[tuple[int, int, str, int, float]]) -> QuestionSet:
     pairs = {(questions[place].kind, answer) for place, _, answer, _, _ in drawn}
     vocabulary = Vocabulary(sorted(pairs, key=lambda pair: (KINDS.index(pair[0]), pair[1])))
     number = {pair: place for place, pair in enumerate(vocabulary.answers)}
-    return Exam(
+    return QuestionSet(
         questions,
         vocabulary,
         np.array([row[0] for row in drawn], dtype=np.int64),

@@ -18,14 +18,26 @@ from stages.artifacts import evaluation_tables, tables, truth_tables
 from stages.evaluation.answer_training import HeadParams
 from stages.evaluation.cases import Codes, table
 from stages.evaluation.labels import Labels
+from stages.evaluation.own_answers import UNANSWERED
 from stages.evaluation.quantities import ALL, VALIDATION
-from stages.evaluation.questions import CLOSED, KINDS, PRESENCE, TRAIN, Exam, Studies, find_answers, set_exam
+from stages.evaluation.questions import (
+    CLOSED,
+    KINDS,
+    PRESENCE,
+    TRAIN,
+    QuestionSet,
+    Studies,
+    draw_questions,
+    find_answers,
+)
 from stages.params import Params
 from stages.pretraining.pairs import ImageTable
 from stages.pretraining.phrases import Phrases
 
 #: accuracy by kind of question; its mean over kinds is the balanced accuracy, as answers of a kind are balanced
 BALANCED, OPEN, CLOSED_ACCURACY = "balanced_accuracy", "open_accuracy", "closed_accuracy"
+#: accuracy of an objective's own head
+OWN = "own_{kind}_accuracy"
 DECIMALS = 6
 _LESION_COLUMNS = ["study_id", "finding", "site", "side", "signals"]
 
@@ -53,18 +65,17 @@ class VqaParams(Params):
 
 
 @dataclass(frozen=True)
-class Interview:
+class AskedCohort:
     """Studies, questions about them, and in which words they are asked."""
 
-    images: ImageTable
     studies: Studies
-    exam: Exam
+    asked: QuestionSet
     phrases: Phrases
 
     @classmethod
     def prepare(
         cls, images: ImageTable, sequences: list[str], texts: Path, truth: Path, params: VqaParams
-    ) -> Interview:
+    ) -> AskedCohort:
         """Draw the questions about the studies of some images.
 
         Args:
@@ -78,13 +89,13 @@ class Interview:
         labels = Labels.load(truth / "labels.parquet")
         lesions = tables.read(truth / "lesions.parquet", truth_tables.LINKED_LESIONS, _LESION_COLUMNS).to_pylist()
         answers = find_answers(phrases.questions, studies, labels, lesions)
-        exam = set_exam(answers, phrases.questions, studies.splits, params.draw_seed)
-        return cls(images, studies, exam, phrases)
+        asked = draw_questions(answers, phrases.questions, studies.splits, params.draw_seed)
+        return cls(studies, asked, phrases)
 
     @property
     def splits(self) -> np.ndarray:
         """Split of the study of each question. Shape (Q,)."""
-        return np.array(self.studies.splits, dtype=str)[self.exam.study_Q]
+        return np.array(self.studies.splits, dtype=str)[self.asked.study_Q]
 
     def missing(self, splits: list[str]) -> str:
         """Say what asking lacks, empty if nothing: training questions, and questions in the evaluated splits."""
@@ -97,7 +108,7 @@ class Interview:
 
     def skipped(self) -> str:
         """Say which kinds of question are not asked and why, empty if all are."""
-        asked = {KINDS[kind] for kind in np.unique(self.exam.kinds)}
+        asked = {KINDS[kind] for kind in np.unique(self.asked.kinds)}
         absent = [kind for kind in KINDS if kind not in asked]
         if not absent:
             return ""
@@ -113,35 +124,51 @@ class Interview:
             splits: splits that are evaluated.
         """
         rows = np.flatnonzero(np.isin(self.splits, splits))
-        is_closed = np.isin(self.exam.kinds[rows], [KINDS.index(kind) for kind in CLOSED])
+        is_closed = np.isin(self.asked.kinds[rows], [KINDS.index(kind) for kind in CLOSED])
         parts = [evaluation_tables.MEASURE_CASES.schema.empty_table()]
         for seed, right_Q in right.items():
-            by_kind = Codes(KINDS, self.exam.kinds[rows])
+            by_kind = Codes(KINDS, self.asked.kinds[rows])
             parts.append(self._cases(name, seed, right_Q, rows, Codes([BALANCED], np.zeros_like(rows)), by_kind))
             metrics = Codes([OPEN, CLOSED_ACCURACY], is_closed.astype(int))
             parts.append(self._cases(name, seed, right_Q, rows, metrics, ALL))
         return pa.concat_tables(parts)
 
+    def own_cases(self, name: str, kind: str, answered: Mapping[int, np.ndarray], splits: list[str]) -> pa.Table:
+        """Measure cases of the answers that an objective gives by a head of its own.
+
+        Args:
+            name: row of the tables.
+            kind: kind of question that it answers.
+            answered: by seed, number of each answer, ``UNANSWERED`` where there is none. Shape (Q,).
+            splits: splits that are evaluated.
+        """
+        parts = [evaluation_tables.MEASURE_CASES.schema.empty_table()]
+        for seed, answer_Q in answered.items():
+            rows = np.flatnonzero(np.isin(self.splits, splits) & (answer_Q != UNANSWERED))
+            metric = Codes([OWN.format(kind=kind)], np.zeros_like(rows))
+            parts.append(self._cases(name, seed, answer_Q == self.asked.answer_Q, rows, metric, ALL))
+        return pa.concat_tables(parts)
+
     def to_answers(self, name: str, answered: Mapping[int, np.ndarray]) -> pa.Table:
         """Every question with its true and its given answer, by seed."""
-        exam, contract = self.exam, evaluation_tables.VQA_ANSWERS
-        words = [answer for _, answer in exam.vocabulary.answers]
+        asked, contract = self.asked, evaluation_tables.VQA_ANSWERS
+        words = [answer for _, answer in asked.vocabulary.answers]
         parts = [contract.schema.empty_table()]
         for seed, answer_Q in answered.items():
             columns = {
                 "objective": name,
                 "seed": seed,
-                "split": Codes(self.studies.splits, exam.study_Q),
-                "study_id": Codes(self.studies.study_ids, exam.study_Q),
-                "patient_id": Codes(self.studies.patient_ids, exam.study_Q),
-                "question": Codes([question.kind for question in exam.questions], exam.question_Q),
-                "finding": Codes([question.finding for question in exam.questions], exam.question_Q),
-                "sequence": Codes([question.sequence for question in exam.questions], exam.question_Q),
-                "phrase_id": exam.phrase_Q.astype(np.int32),
-                "answer": Codes(words, exam.answer_Q),
+                "split": Codes(self.studies.splits, asked.study_Q),
+                "study_id": Codes(self.studies.study_ids, asked.study_Q),
+                "patient_id": Codes(self.studies.patient_ids, asked.study_Q),
+                "question": Codes([question.kind for question in asked.questions], asked.question_Q),
+                "finding": Codes([question.finding for question in asked.questions], asked.question_Q),
+                "sequence": Codes([question.sequence for question in asked.questions], asked.question_Q),
+                "phrase_id": asked.phrase_Q.astype(np.int32),
+                "answer": Codes(words, asked.answer_Q),
                 "predicted": Codes(words, answer_Q),
             }
-            parts.append(table(contract, len(exam), columns))
+            parts.append(table(contract, len(asked), columns))
         return pa.concat_tables(parts)
 
     def summarise(self, right: Mapping[int, np.ndarray], splits: list[str]) -> dict[str, Any]:
@@ -150,7 +177,7 @@ class Interview:
         for split in (VALIDATION, *splits):
             by_kind = {}
             for number, kind in enumerate(KINDS):
-                is_here = (self.splits == split) & (self.exam.kinds == number)
+                is_here = (self.splits == split) & (self.asked.kinds == number)
                 if is_here.any() and right:
                     by_kind[kind] = float(np.mean([right_Q[is_here].mean() for right_Q in right.values()]))
             if by_kind:
@@ -162,9 +189,9 @@ class Interview:
         columns = {
             "objective": name,
             "seed": seed,
-            "split": Codes(self.studies.splits, self.exam.study_Q[rows]),
-            "study_id": Codes(self.studies.study_ids, self.exam.study_Q[rows]),
-            "patient_id": Codes(self.studies.patient_ids, self.exam.study_Q[rows]),
+            "split": Codes(self.studies.splits, self.asked.study_Q[rows]),
+            "study_id": Codes(self.studies.study_ids, self.asked.study_Q[rows]),
+            "patient_id": Codes(self.studies.patient_ids, self.asked.study_Q[rows]),
             "metric": metric,
             "class": cls,
             "label_fraction": None,

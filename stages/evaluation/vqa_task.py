@@ -21,6 +21,7 @@ VQA_TASK = Task(
             is_every_split=True,
         ),
         View("Accuracy by kind of question", (Column("balanced_accuracy", "", classes="each"),)),
+        View("Presence by the objective's own head", (Column("own_presence_accuracy", "accuracy"),)),
     ),
     primary=Quantity(VQA, "balanced_accuracy", "", MACRO),
     primary_title="question answering, balanced accuracy",

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stages.evaluation.labels import Labels
-from stages.evaluation.questions import KINDS, Studies, balance, find_answers, set_exam
+from stages.evaluation.questions import KINDS, Studies, balance, draw_questions, find_answers
 from stages.pretraining.phrases import Question, Wordings
 
 PRESENCE, SIDE, SITE = (Question(kind, "infarct") for kind in ("presence", "side", "site"))
@@ -81,7 +81,7 @@ def test_every_answer_is_kept_equally_often(letters, seed):
         assert len(kept) >= 2 * sorted(map(letters.count, set(letters)))[-2]
 
 
-def exam_of(name="s", num_studies=240):
+def drawn(name="s", num_studies=240):
     random = np.random.default_rng(1)
     splits = random.choice(["train", "test"], num_studies)
     lesions = [
@@ -91,41 +91,41 @@ def exam_of(name="s", num_studies=240):
     ]  # fmt: skip
     labels = Labels(["infarct"], {f"{name}{study}": np.array([study % 2]) for study in range(num_studies)})
     own = studies(num_studies, splits, name=name)
-    return set_exam(find_answers(QUESTIONS, own, labels, lesions), WORDINGS, own.splits, seed=3), splits
+    return draw_questions(find_answers(QUESTIONS, own, labels, lesions), WORDINGS, own.splits, seed=3), splits
 
 
 def test_a_blind_classifier_stays_at_chance():
     """Whatever a guesser knows of the questions in training, it is right as often as its share of answers."""
-    exam, splits = exam_of()
-    is_train = splits[exam.study_Q] == "train"
+    asked, splits = drawn()
+    is_train = splits[asked.study_Q] == "train"
     for question in range(len(QUESTIONS)):
-        here = exam.question_Q == question
-        learned = exam.answer_Q[here & is_train]
-        tested = exam.answer_Q[here & ~is_train]
+        here = asked.question_Q == question
+        learned = asked.answer_Q[here & is_train]
+        tested = asked.answer_Q[here & ~is_train]
         assert len(np.unique(np.unique(learned, return_counts=True)[1])) == 1
         assert set(tested) <= set(learned)
         for guess in set(learned):
-            assert np.mean(tested == guess) in (0, pytest.approx(exam.chance_Q[here & ~is_train].mean()))
+            assert np.mean(tested == guess) in (0, pytest.approx(asked.chance_Q[here & ~is_train].mean()))
 
 
 def test_questions_are_asked_in_held_out_words_about_answers_of_their_kind():
-    exam, _ = exam_of()
-    assert set(exam.phrase_Q) == {2, 3}
-    possible = exam.vocabulary.is_possible
-    assert possible[exam.kinds, exam.answer_Q].all()
+    asked, _ = drawn()
+    assert set(asked.phrase_Q) == {2, 3}
+    possible = asked.vocabulary.is_possible
+    assert possible[asked.kinds, asked.answer_Q].all()
     assert (possible.sum(axis=0) == 1).all()
-    assert {KINDS[kind] for kind in exam.kinds} == set(KINDS)
+    assert {KINDS[kind] for kind in asked.kinds} == set(KINDS)
 
 
 def test_draws_depend_neither_on_ids_nor_on_hashing():
-    exam, _ = exam_of()
-    other, _ = exam_of(name=f"{zlib.crc32(b'other')}x")
+    asked, _ = drawn()
+    other, _ = drawn(name=f"{zlib.crc32(b'other')}x")
     for column in ("question_Q", "study_Q", "answer_Q", "phrase_Q"):
-        np.testing.assert_array_equal(getattr(exam, column), getattr(other, column))
+        np.testing.assert_array_equal(getattr(asked, column), getattr(other, column))
 
 
 def test_nothing_is_asked_where_only_one_answer_occurs():
     answers = {PRESENCE: {0: "yes", 1: "yes"}, SIDE: {0: "left", 1: "right"}}
-    exam = set_exam(answers, WORDINGS, ["train", "train"], seed=0)
-    assert [exam.questions[number].kind for number in exam.question_Q] == ["side", "side"]
-    assert len(set_exam({PRESENCE: {}}, WORDINGS, ["train"], seed=0)) == 0
+    asked = draw_questions(answers, WORDINGS, ["train", "train"], seed=0)
+    assert [asked.questions[number].kind for number in asked.question_Q] == ["side", "side"]
+    assert len(draw_questions({PRESENCE: {}}, WORDINGS, ["train"], seed=0)) == 0
