@@ -96,7 +96,7 @@ class QuestionSet:
         study_Q: number of the study.
         answer_Q: number of the true answer in the vocabulary.
         phrase_Q: phrase of ``phrases.parquet`` in which it is asked, a held-out wording.
-        chance_Q: share of right answers of whoever guesses among those that this question has in this split.
+        chance_Q: chance of whoever guesses among the answers that this question has in training.
     """
 
     questions: list[Question]
@@ -174,7 +174,7 @@ def draw_questions(
             kept = balance(here, allowed, random)
             allowed = set(kept.values()) if split == TRAIN else allowed
             phrases = random.choice(wordings[question].held_out, len(kept))
-            chance = 1 / max(1, len(set(kept.values())))
+            chance = 1 / max(1, len(allowed or ()))
             drawn += [
                 (place, study, answer, int(phrase), chance)
                 for (study, answer), phrase in zip(kept.items(), phrases, strict=True)

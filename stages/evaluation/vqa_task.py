@@ -29,7 +29,7 @@ VQA_TASK = Task(
     "training studies and asked in other words: whether a finding is present and on which side (closed), at which "
     "site and with which signal in a sequence (open). Every question has as many studies of each answer, so that "
     "accuracy is balanced within a kind; the balanced accuracy is its mean over kinds. `blind` is the head without "
-    "an image, `chance` a guess among the answers that a question has.",
+    "an image, `chance` a guess among the answers that a question has in training.",
     missing="no labels or lesions of training and evaluated studies to ask for (`cohort.truth`)",
     by_class=(("", Column("balanced_accuracy", "accuracy by kind of question", classes="each")),),
 )
