@@ -116,6 +116,7 @@ class CohortFiles:
         params["evaluate_classification"] |= {"shots": [2]}
         params["tabulate_results"] |= {"num_resamples": 200, "num_sign_flips": 500, "reference": objectives[0]}
         params["tabulate_results"]["num_workers"] = 1
+        params["evaluate_vqa"]["objectives"] = list(objectives)
         params["tabulate_results"]["simulated_folder"] = str(self.folder if simulated else self.folder / "elsewhere")
         for name, values in sections.items():
             params[name] |= values

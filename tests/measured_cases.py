@@ -6,12 +6,21 @@ from stages.artifacts import audit_tables, evaluation_tables, tables
 
 LESIONS = ("infarct", "mass")
 #: how good a method is, in every task
-SKILLS = {"chance": 0.0, "oracle": 0.9, "scratch": 0.1, "random": 0.1, "clip": 0.3, "selip": 0.5, "supervised": 0.6}
+SKILLS = {
+    "chance": 0.0,
+    "blind": 0.0,
+    "oracle": 0.9,
+    "scratch": 0.1,
+    "random": 0.1,
+    "clip": 0.3,
+    "selip": 0.5,
+    "supervised": 0.6,
+}
 SHARES = (0.01, 0.1, 1.0)
 
 
 def write_measured(files, objectives, *, has_masks=True, num_seeds=2):
-    """Write fine-tuning, segmentation, localisation, shortcut and lost-recall cases, and the audits.
+    """Write fine-tuning, segmentation, localisation, answer, shortcut and lost-recall cases, and the audits.
 
     Args:
         files: a ``CohortFiles``.
@@ -26,6 +35,8 @@ def write_measured(files, objectives, *, has_masks=True, num_seeds=2):
         builder.write("segmentation", name, builder.segmentation(name) if has_masks else [])
     for name in ("chance", "oracle", *objectives):
         builder.write("localisation", name, builder.localisation(name) if has_masks else [])
+    for name in ("chance", "blind", *objectives):
+        builder.write("vqa", name, builder.vqa(name))
     for name in objectives:
         builder.write("shortcuts", name, builder.shortcuts(name))
         builder.write("recall_loss", name, builder.recall_loss(name))
@@ -86,6 +97,10 @@ class Builder:
             for row in self.cases(name, "prompt/pointing_game", cls=finding, studies=self.with_finding(column))
         ]
         return [row for metric in metrics for row in self.cases(name, metric)] + by_class
+
+    def vqa(self, name):
+        by_kind = [row for kind in ("presence", "site") for row in self.cases(name, "balanced_accuracy", cls=kind)]
+        return [*by_kind, *self.cases(name, "closed_accuracy"), *self.cases(name, "open_accuracy")]
 
     def shortcuts(self, name):
         drops = [row for sequence in ("T1", "T2", "all") for row in self.cases(name, "ndcg_drop", cls=sequence)]

@@ -80,6 +80,10 @@ def test_every_similarity_is_used():
     assert {f"data/similarity/{key}.safetensors" for key in PARAMS["similarities"]} <= used
 
 
+def test_only_objectives_are_asked():
+    assert set(PARAMS["evaluate_vqa"]["objectives"]) <= set(PARAMS["objectives"])
+
+
 def test_no_stage_or_objective_imports_an_objective():
     files = {str(path.relative_to(ROOT)) for path in (ROOT / OBJECTIVES).glob("*.py")} - {f"{OBJECTIVES}base.py"}
     for stage in STAGES.values():

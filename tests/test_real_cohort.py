@@ -69,6 +69,8 @@ def test_the_run_ends_with_tables_that_show_no_small_cell(site):
         ("evaluate_segmentation", "no study has a lesion mask"),
         ("evaluate_localisation", "no lesion masks in the evaluated splits"),
         ("evaluate_localisation_references", "no lesion masks in the evaluated splits"),
+        ("evaluate_vqa", "no question has two answers among the training studies"),
+        ("show_answers", "a real cohort is shown only if show_answers.publish_examples says so"),
         ("draw_saliency", "a real cohort is shown only if draw_saliency.publish_examples says so"),
     ],
 )

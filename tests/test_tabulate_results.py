@@ -186,6 +186,20 @@ def test_a_reference_that_is_no_objective_is_an_error(files):
     files.write_params(list(OBJECTIVES))
 
 
+def test_a_task_of_some_objectives_reads_no_cases_of_the_others(files):
+    files.write_params(list(OBJECTIVES), evaluate_vqa={"objectives": ["clip"]})
+    tabulate(files, "some")
+    files.write_params(list(OBJECTIVES))
+    answered = [row for row in read_csv(files.path("some/tables/results.csv")) if row["task"] == "vqa"]
+    assert {row["objective"] for row in answered} == {"chance", "blind", "clip"}
+
+
+def test_balanced_accuracy_is_the_mean_over_kinds_of_question(rows):
+    about = {"objective": "selip", "task": "vqa", "metric": "balanced_accuracy", "split": "test", "seed": "all"}
+    kinds = [float(pick(rows, **about, **{"class": kind})["value"]) for kind in ("presence", "site")]
+    assert float(pick(rows, **about, **{"class": "macro"})["value"]) == pytest.approx(sum(kinds) / 2, abs=1e-6)
+
+
 def test_a_cohort_without_masks_says_so_in_one_line(files, caplog):
     write_measured(files, OBJECTIVES, has_masks=False)
     with caplog.at_level(logging.INFO):

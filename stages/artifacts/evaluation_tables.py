@@ -60,3 +60,18 @@ MEASURE_CASES = Contract(
         ]
     ),
 )
+
+VQA_ANSWERS = Contract(
+    "answers",
+    pa.schema(
+        [
+            *_CASE_COLUMNS,
+            column("question", TEXT, "kind of question"),
+            column("finding", TEXT, "finding that it asks about"),
+            column("sequence", TEXT, "sequence that it names", nullable=True),
+            column("phrase_id", INT, "its wording in phrases.parquet"),
+            column("answer", TEXT, "true answer"),
+            column("predicted", TEXT, "answer given"),
+        ]
+    ),
+)

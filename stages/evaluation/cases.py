@@ -12,7 +12,7 @@ import pyarrow as pa
 from stages.artifacts.tables import Contract
 
 # Names of the rows that are no pretraining objective.
-CHANCE, METADATA, ORACLE = "chance", "metadata", "oracle"
+CHANCE, METADATA, ORACLE, BLIND = "chance", "metadata", "oracle", "blind"
 
 
 @dataclass(frozen=True)

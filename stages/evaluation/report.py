@@ -37,8 +37,9 @@ class Pages:
     tables_folder: str
     figures_folder: str
     tasks_folder: str
-    #: page of example figures, as seen from the first page
+    #: page of example figures, and of answered questions, as seen from the first page
     examples: str
+    answers: str
 
     def write_first(self) -> str:
         """Compose the first page in Markdown: declared figures, contrasts, and where the rest is."""
@@ -122,6 +123,7 @@ class Pages:
             about = "" if self.results.has_cases(task) else f": nothing to show, {task.missing}"
             lines.append(f"- [{task.title}]({self.tasks_folder}/{task.name}.md){about}")
         lines.append(f"- [Examples]({self.examples}): what the methods look at in a few test studies")
+        lines.append(f"- [Answers]({self.answers}): what the methods answer about a few test studies")
         return ["## Tasks", "Every table, comparison and figure of a task:", "\n".join(lines)]
 
     def _flow_section(self) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stages.evaluation.cases import CHANCE, METADATA, ORACLE
+from stages.evaluation.cases import BLIND, CHANCE, METADATA, ORACLE
 from stages.evaluation.quantities import (
     ALL,
     CLASSIFICATION,
@@ -16,11 +16,12 @@ from stages.evaluation.quantities import (
     Quantity,
 )
 from stages.evaluation.views import Column, Task, View
+from stages.evaluation.vqa_task import VQA_TASK
 
 #: the same network trained from scratch, without a pretraining
 SCRATCH = "scratch"
 #: rows that are no pretraining objective, in the order of the tables
-REFERENCES = (CHANCE, METADATA, ORACLE, SCRATCH)
+REFERENCES = (CHANCE, BLIND, METADATA, ORACLE, SCRATCH)
 
 
 #: k of the recalls in the tables
@@ -220,6 +221,7 @@ TASKS = (
         missing="no lesion masks in the evaluated splits (`cohort.masks`)",
         by_class=(("", Column("prompt/pointing_game", "pointing game by finding and size", classes="each")),),
     ),
+    VQA_TASK,
     Task(
         name=SHORTCUTS,
         title="Shortcuts",
