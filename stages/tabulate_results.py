@@ -17,6 +17,8 @@ from stages.evaluation.audits import Audits
 from stages.evaluation.classification import ClassificationParams
 from stages.evaluation.collection import collect, read_source
 from stages.evaluation.figures import draw_all
+from stages.evaluation.quantities import REGIONS
+from stages.evaluation.region_areas import RegionsParams
 from stages.evaluation.report import Pages
 from stages.evaluation.tables import Results, TabulateParams
 from stages.evaluation.tasks import TASKS
@@ -80,12 +82,14 @@ def estimate(evaluations: Path, cohort: Path, params: Path) -> Results:
     """Estimate everything from the cases of all methods."""
     section = load("tabulate_results", TabulateParams, params)
     classification = load("evaluate_classification", ClassificationParams, params)
+    regions = load("evaluate_regions", RegionsParams, params)
     return collect(
         evaluations,
         objectives=list(load("objectives", Objectives, params).root),
         params=section,
-        rules=Rules(classification.min_positives, tuple(classification.subtype_tasks)),
+        rules=Rules(classification.min_positives, tuple(classification.subtype_tasks), regions.min_positives),
         is_simulated=cohort.resolve().is_relative_to(section.simulated_folder.resolve()),
+        only={REGIONS: regions.objectives},
     )
 
 
