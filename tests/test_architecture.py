@@ -10,7 +10,7 @@ FOLDERS = {
     "artifacts": set(),
     "imaging": {"artifacts"},
     "reports": {"artifacts"},
-    "simulation": {"artifacts"},
+    "simulation": {"artifacts", "imaging"},
     "pretraining": {"artifacts", "imaging", "reports"},
     "evaluation": {"artifacts", "imaging", "reports", "pretraining"},
 }
@@ -72,6 +72,7 @@ def test_every_stage_is_an_entry_point_with_a_main():
         ("spacy", {"extract_findings"}),
         ("scispacy", {"extract_findings"}),
         ("lightning_fabric", {"pretrain"}),
+        ("SimpleITK", {"register_atlas"}),
         (
             "torch",
             {

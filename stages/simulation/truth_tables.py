@@ -8,8 +8,8 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 
+from stages.imaging.template import SHAPE, SPACING_MM
 from stages.simulation.acquisition import label_map
-from stages.simulation.anatomy import SHAPE, SPACING_MM
 from stages.simulation.appearance import labels
 from stages.simulation.fields import Flags
 from stages.simulation.patient import Patient

