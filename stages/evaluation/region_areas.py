@@ -24,6 +24,8 @@ from stages.params import Params
 FloatArray = np.ndarray
 
 REGION_AP, PRESENCE_AUC = "region_ap", "region_presence/auc"
+# Pairs of cells that are compared at a time: 8 MiB.
+_BLOCK_SIZE = 1 << 21
 _ONE_RANKING = ["seed", "split", "class", "study_id"]
 
 
@@ -115,7 +117,7 @@ def presence_areas(cases: pd.DataFrame) -> pd.DataFrame:
             "class": cls,
             "seed": seed,
             "num_positives": num_positive_studies(cells),
-            "value": float(_wins(cells).mean(dtype=float)),
+            "value": _area(cells),
         }
         for (split, cls, seed), cells in cases.groupby(["split", "class", "seed"], sort=False, observed=True)
         if cells["label"].any() and not cells["label"].all()
@@ -144,26 +146,15 @@ class _Area:
         patients is in order: a few patients instead of many cells are resampled.
         """
         by_seed = {int(str(seed)): own for seed, own in cells.groupby("seed", sort=True)}
-        values, resampled = [], []
-        weights_RP = resampling.exact_weights
-        for own in by_seed.values():
-            patients, is_positive = patient_rows(own["patient_id"], resampling), own["label"].to_numpy() > 0
-            wins_AB, num_patients = _wins(own), len(resampling.patients)
-            positive_PA = _members(patients[is_positive], num_patients)
-            negative_PB = _members(patients[~is_positive], num_patients)
-            wins_PP = (negative_PB @ (positive_PA @ wins_AB).T).T
-            won_R = ((weights_RP @ wins_PP) * weights_RP).sum(axis=1)
-            num_pairs_R = np.prod([weights_RP @ members.sum(axis=1) for members in (positive_PA, negative_PB)], axis=0)
-            values.append(wins_AB.mean(dtype=float))
-            resampled.append(np.divide(won_R, num_pairs_R, out=np.full(len(won_R), np.nan), where=num_pairs_R > 0))
+        resampled_SR = [_resample(own, resampling) for own in by_seed.values()]
         first = next(iter(by_seed.values()))
         everyone = frozenset(patient_rows(first["patient_id"], resampling).tolist())
         affected = set(patient_rows(first["patient_id"][first["label"] > 0], resampling).tolist())
         rest = len(everyone) - len(affected)
         estimate = Estimate(
             seeds=tuple(by_seed),
-            seed_values=np.array(values),
-            resampled=resampling.over_seeds(np.stack(resampled, axis=1)),
+            seed_values=np.array([_area(own) for own in by_seed.values()]),
+            resampled=resampling.over_seeds(np.stack(resampled_SR, axis=1)),
             num_patients=len(everyone),
             smallest_cell=min(len(affected), rest) if rest else len(affected),
         )
@@ -188,12 +179,39 @@ def _macro(areas: Sequence[_Area], min_positives: int) -> Estimate:
     )
 
 
-def _wins(cells: pd.DataFrame) -> FloatArray:
-    """Whether each positive cell of one seed outscores each negative one, ties one half; shape (A, B)."""
-    return pairwise_wins(cells["score"].to_numpy()[None], cells["label"].to_numpy() > 0)
+def _area(cells: pd.DataFrame) -> float:
+    """Share of the pairs of a positive and a negative cell of one seed that are in order, ties one half."""
+    scores, is_positive = cells["score"].to_numpy(), cells["label"].to_numpy() > 0
+    negative_B = np.sort(scores[~is_positive])
+    ends = [np.searchsorted(negative_B, scores[is_positive], side=side) for side in ("left", "right")]
+    return float(np.mean(ends)) / len(negative_B)
 
 
-def _members(patients: np.ndarray, num_patients: int) -> sparse.csr_array:
+def _resample(cells: pd.DataFrame, resampling: Resampling) -> FloatArray:
+    """Area of one seed in every resample, NaN where it has only one label; shape (R,)."""
+    patients, scores = patient_rows(cells["patient_id"], resampling), cells["score"].to_numpy()
+    is_positive = cells["label"].to_numpy() > 0
+    affected, positive_A = np.unique(patients[is_positive], return_inverse=True)
+    everyone, negative_B = np.unique(patients[~is_positive], return_inverse=True)
+    positive_PA, negative_PB = _members(positive_A), _members(negative_B)
+    wins_PP = positive_PA @ _wins_over(scores[is_positive], scores[~is_positive], negative_PB)
+    positive_RP, negative_RP = (resampling.exact_weights[:, chosen] for chosen in (affected, everyone))
+    won_R = np.einsum("rp,rp->r", positive_RP @ wins_PP, negative_RP)
+    num_pairs_R = (positive_RP @ positive_PA.sum(axis=1)) * (negative_RP @ negative_PB.sum(axis=1))
+    return np.divide(won_R, num_pairs_R, out=np.full(len(won_R), np.nan), where=num_pairs_R > 0)
+
+
+def _wins_over(positive_A: FloatArray, negative_B: FloatArray, negative_PB: sparse.csr_array) -> FloatArray:
+    """Count the negative cells of each patient that each positive cell outscores, ties one half; shape (A, P)."""
+    step = max(1, _BLOCK_SIZE // len(negative_B))
+    blocks = []
+    for start in range(0, len(positive_A), step):
+        positive_a = positive_A[start : start + step]
+        is_positive = np.arange(len(positive_a) + len(negative_B)) < len(positive_a)
+        blocks.append(negative_PB @ pairwise_wins(np.concatenate([positive_a, negative_B])[None], is_positive).T)
+    return np.concatenate(blocks, axis=1).T
+
+
+def _members(patients: np.ndarray) -> sparse.csr_array:
     """Which cells belong to each patient; shape (P, cells)."""
-    cells = np.arange(len(patients))
-    return sparse.csr_array((np.ones(len(cells)), (patients, cells)), shape=(num_patients, len(cells)))
+    return sparse.csr_array((np.ones(len(patients)), (patients, np.arange(len(patients)))))

@@ -6,6 +6,7 @@ Shape suffixes: N studies, F findings, R regions but the whole brain, P patches.
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,11 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from stages.artifacts import tables, truth_tables
+from stages.artifacts import atlas_tables, tables, truth_tables
 from stages.evaluation.phrases import Prompts
-from stages.imaging.regions import RegionStore
+from stages.imaging.region_store import Region, RegionStore
 from stages.pretraining.pairs import ImageTable
-from stages.pretraining.region_labels import ABSENT, PRESENT, UNKNOWN, WHOLE, Region
+from stages.pretraining.region_labels import ABSENT, PRESENT, UNKNOWN, WHOLE
 
 logger = logging.getLogger(__name__)
 
@@ -67,16 +68,13 @@ class RegionTruth:
         lesions = tables.read(truth / "lesions.parquet", truth_tables.LINKED_LESIONS, _COLUMNS).to_pylist()
         known = set(tables.read(truth / "studies.parquet", truth_tables.LINKED_STUDIES, ["study_id"])[0].to_pylist())
         known |= {lesion["study_id"] for lesion in lesions}
-        store = RegionStore.load(atlas)
+        store = RegionStore.load(atlas, math.prod(grid))
         places = [number for number, region in enumerate(store.regions) if region.site != WHOLE]
         regions: list[Region] = [store.regions[number] for number in places]
         first = {study_id: row for row, study_id in reversed(list(enumerate(images.study_ids)))}
         listed = list(dict.fromkeys(images.study_ids))
-        weight_NAP = store.weights(listed, grid)
-        is_registered = weight_NAP[:, places].any(axis=(1, 2)) if listed else np.zeros(0, dtype=bool)
-        is_known = np.array([study_id in known for study_id in listed], dtype=bool)
-        kept = np.flatnonzero(is_registered & is_known)
-        study_ids = [listed[number] for number in kept]
+        with_truth = [study_id for study_id in listed if study_id in known]
+        study_ids = [study_id for study_id in with_truth if store.status.get(study_id) == atlas_tables.OK]
         placed = {lesion["finding"] for lesion in lesions if _regions_of(regions, lesion).any()}
         findings = [finding for finding in Prompts.load(texts).positive if finding in placed]
         return cls(
@@ -86,9 +84,9 @@ class RegionTruth:
             findings,
             regions,
             np.array(places, dtype=np.int64),
-            weight_NAP[kept],
+            store.weights(study_ids),
             place_lesions(lesions, study_ids, findings, regions),
-            {"no_truth": int((~is_known).sum()), "not_registered": int((is_known & ~is_registered).sum())},
+            {"no_truth": len(listed) - len(with_truth), "not_registered": len(with_truth) - len(study_ids)},
         )
 
     @property
