@@ -120,7 +120,8 @@ class RegionMap:
 
     def _look_up(self, points: list[np.ndarray]) -> np.ndarray:
         """Combination at fractional template voxels; 0 outside the template."""
-        voxels = [np.rint(axis).astype(np.int64) for axis in points]
+        # halves go up, where rounding to even would take every second voxel twice
+        voxels = [np.floor(axis + 0.5).astype(np.int64) for axis in points]
         is_inside = np.ones(voxels[0].shape, dtype=bool)
         for axis, size in zip(voxels, self.combination_XYZ.shape, strict=True):
             is_inside &= (axis >= 0) & (axis < size)

@@ -1,5 +1,7 @@
 """Affine registration of a study to the ICBM152 template by mutual information.
 
+A rigid search on coarse images comes before the affine one: started at once, twelve degrees of freedom shrink the
+template into the middle of an image of low contrast. The coil's shading is divided out beforehand.
 All coordinates are RAS mm. SimpleITK calls its physical space LPS, which plays no role here.
 """
 
@@ -15,17 +17,16 @@ from scipy import ndimage
 
 from stages.artifacts.atlas_tables import IMPLAUSIBLE, OK
 from stages.imaging.grid import Grid
+from stages.imaging.quality import head_mask
 from stages.imaging.template import ORIGIN_MM, SPACING_MM, TemplateMaps
 from stages.params import Params
 
 # The template is compared at 6 mm: every second voxel, smoothed by as many voxels beforehand.
 _STEP = 2
 _SMOOTHING_VOXELS = 0.7
-# Coarse to fine; smoothing in voxels of the images, steps in mm.
-_SHRINK_FACTORS = (2, 1)
-_SMOOTHING_SIGMAS = (1.0, 0.0)
-_FIRST_STEP_MM = 4.0
-_LAST_STEP_MM = 0.02
+# What lies within this reach (standard deviation of a Gaussian) sets the level that intensities are divided by.
+_SHADING_MM = 42.0
+_LEAST_LEVEL, _LARGEST_RATIO = 0.2, 2.5
 _BRAIN = 0.5
 
 
@@ -37,8 +38,8 @@ class RegistrationParams(Params):
         patch_size: edge of a patch in voxels.
         margin_mm: what lies farther outside the brain of the template is not compared.
         num_bins: of the joint histogram, along each axis.
-        max_iterations: at each of two resolutions.
-        sampled_share: share of the template's voxels that the finer one compares.
+        max_iterations: of the rigid search, and again of the affine one.
+        sampled_share: share of the template's voxels that the affine search compares.
         seed: of the positions within those voxels.
         min_information: mutual information in nat below which a registration is not believed.
         min_overlap: least share of the template's brain that the volume covers.
@@ -79,6 +80,17 @@ class Registration:
         return None if self.to_mni is None else float(np.linalg.det(self.to_mni[:3, :3]))
 
 
+@dataclass(frozen=True)
+class _Stage:
+    """One search: by how much images are thinned and smoothed (voxels), share of points, first and last step (mm)."""
+
+    shrink_factor: int
+    sigma: float
+    sampled_share: float
+    first_step_mm: float
+    last_step_mm: float
+
+
 class Registrar:
     """Registers volumes to the template, one after another; equal input gives equal results."""
 
@@ -102,17 +114,19 @@ class Registrar:
             volume: voxels of one sequence; R, A, S.
             grid: where they lie.
         """
-        moving = _image(volume, grid.affine)
-        transform = self._start(moving)
-        search = self._search()
-        search.SetInitialTransform(transform, inPlace=True)
+        moving = _image(flatten(volume, np.linalg.norm(grid.affine[:3, :3], axis=0)), grid.affine)
+        coarse = _Stage(2, 1.0, 1.0, 4.0, 0.05)
+        fine = _Stage(1, 0.0, self._params.sampled_share, 1.0, 0.02)
         try:
-            search.Execute(self._fixed, moving)
-            to_mni = np.linalg.inv(_matrix(transform))
-        # An image without contrast, or one that drifted out of the template, ends the search like this.
+            rigid = self._start(moving)
+            self._search(rigid, moving, coarse)
+            affine = sitk.AffineTransform(rigid.GetMatrix(), rigid.GetTranslation(), rigid.GetCenter())
+            cost = self._search(affine, moving, fine)
+            to_mni = np.linalg.inv(_matrix(affine))
+        # An image without contrast, or one that drifted out of the template, ends a search like this.
         except (RuntimeError, np.linalg.LinAlgError):
             return Registration(IMPLAUSIBLE)
-        metric, overlap = -float(search.GetMetricValue()), self._overlap(to_mni, grid)
+        metric, overlap = -cost, self._overlap(to_mni, grid)
         low, high = self._params.determinants
         is_plausible = (
             metric >= self._params.min_information
@@ -121,29 +135,53 @@ class Registrar:
         )
         return Registration(OK if is_plausible else IMPLAUSIBLE, metric, overlap, to_mni)
 
-    def _start(self, moving: sitk.Image) -> sitk.AffineTransform:
+    def _start(self, moving: sitk.Image) -> sitk.Euler3DTransform:
         """The middle of the volume, which prepare_volumes lays into the head, in the middle of the template."""
         by = sitk.CenteredTransformInitializerFilter.GEOMETRY
-        return sitk.AffineTransform(sitk.CenteredTransformInitializer(self._fixed, moving, sitk.AffineTransform(3), by))
+        initial = sitk.CenteredTransformInitializer(self._fixed, moving, sitk.Euler3DTransform(), by)
+        return sitk.Euler3DTransform(initial)
 
-    def _search(self) -> sitk.ImageRegistrationMethod:
+    def _search(self, transform: sitk.Transform, moving: sitk.Image, stage: _Stage) -> float:
+        """Improve a transform in place; returns the negative mutual information."""
         search = sitk.ImageRegistrationMethod()
         search.SetMetricAsMattesMutualInformation(self._params.num_bins)
         search.SetMetricFixedMask(self._mask)
         search.SetMetricSamplingStrategy(search.REGULAR)
-        search.SetMetricSamplingPercentagePerLevel([1.0, self._params.sampled_share], self._params.seed)
+        search.SetMetricSamplingPercentage(stage.sampled_share, self._params.seed)
         search.SetInterpolator(sitk.sitkLinear)
-        search.SetOptimizerAsRegularStepGradientDescent(_FIRST_STEP_MM, _LAST_STEP_MM, self._params.max_iterations)
+        search.SetOptimizerAsRegularStepGradientDescent(
+            stage.first_step_mm, stage.last_step_mm, self._params.max_iterations
+        )
         search.SetOptimizerScalesFromPhysicalShift()
-        search.SetShrinkFactorsPerLevel(_SHRINK_FACTORS)
-        search.SetSmoothingSigmasPerLevel(_SMOOTHING_SIGMAS)
+        search.SetShrinkFactorsPerLevel([stage.shrink_factor])
+        search.SetSmoothingSigmasPerLevel([stage.sigma])
         search.SmoothingSigmasAreSpecifiedInPhysicalUnitsOff()
-        return search
+        search.SetInitialTransform(transform, inPlace=True)
+        search.Execute(self._fixed, moving)
+        return float(search.GetMetricValue())
 
     def _overlap(self, to_mni: np.ndarray, grid: Grid) -> float:
         to_voxel = np.linalg.inv(to_mni @ grid.affine)
         voxels = self._brain_mm @ to_voxel[:3, :3].T + to_voxel[:3, 3]
         return float(((voxels >= -0.5) & (voxels <= np.array(grid.shape) - 0.5)).all(axis=1).mean())
+
+
+def flatten(volume: np.ndarray, spacing_mm: np.ndarray) -> np.ndarray:
+    """Divide a volume by the level of the head around each voxel, so that a coil's shading does not pass for contrast.
+
+    Args:
+        volume: R, A, S.
+        spacing_mm: voxel spacing along the axes.
+
+    Returns:
+        Ratio to the level, at most 2.5; float32.
+    """
+    values = volume.astype(np.float32)
+    weight = head_mask(values).astype(np.float32)
+    sigma = _SHADING_MM / spacing_mm
+    total, head = (ndimage.gaussian_filter(array, sigma, mode="constant") for array in (values * weight, weight))
+    level = total / np.maximum(head, 1e-3)
+    return np.minimum(values / np.maximum(level, max(_LEAST_LEVEL * level.max(), 1e-3)), _LARGEST_RATIO)
 
 
 def _image(values: np.ndarray, affine: np.ndarray) -> sitk.Image:
