@@ -89,7 +89,7 @@ def estimate(evaluations: Path, cohort: Path, params: Path) -> Results:
         params=section,
         rules=Rules(classification.min_positives, tuple(classification.subtype_tasks), regions.min_positives),
         is_simulated=cohort.resolve().is_relative_to(section.simulated_folder.resolve()),
-        only={REGIONS: regions.objectives},
+        evaluated={REGIONS: regions.objectives},
     )
 
 

@@ -34,7 +34,7 @@ def collect(
     params: TabulateParams,
     rules: Rules,
     is_simulated: bool,
-    only: Mapping[str, Collection[str]],
+    evaluated: Mapping[str, Collection[str]],
 ) -> Results:
     """Estimate everything for the reference rows and every objective, in this order.
 
@@ -48,7 +48,7 @@ def collect(
         params: of the tables.
         rules: which classes count in the macro average, and which are two-class tasks.
         is_simulated: whether the cohort is.
-        only: objectives of the tasks that not every objective has.
+        evaluated: by task, the objectives that have cases of it; all of them for a task that is not named.
 
     Raises:
         ValueError: if the reference method is no objective.
@@ -59,7 +59,9 @@ def collect(
             "name one of params.yaml's objectives"
         )
     sources = {
-        task.name: list_files(folder, task, [name for name in objectives if name in only.get(task.name, objectives)])
+        task.name: list_files(
+            folder, task, [name for name in objectives if name in evaluated.get(task.name, objectives)]
+        )
         for task in TASKS
     }
     resamplings = draw_resamplings(sources, params)

@@ -18,8 +18,8 @@ from stages.evaluation.quantities import VALIDATION
 from stages.evaluation.region_areas import RegionsParams
 from stages.evaluation.region_cases import RegionCases, join
 from stages.evaluation.region_scores import RegionInputs, best_sharpness, score_studies
+from stages.evaluation.region_task import OWN, SHUFFLED
 from stages.evaluation.region_truth import RegionTruth
-from stages.evaluation.tasks import OWN, SHUFFLED
 from stages.pretraining.export import exported_seeds, load_config, load_encoders
 from stages.pretraining.own_heads import OwnHeads, is_exported, load_heads
 
