@@ -37,7 +37,8 @@ REGISTRATIONS = Contract(
             column("metric", REAL, "mutual information with the template", nullable=True, unit="nat"),
             column("overlap", REAL, "share of the template's brain that the volume covers", nullable=True),
             column("determinant", REAL, "template volume over patient volume", nullable=True),
-            column("affine", pa.list_(pa.float64(), 16), "patient RAS to MNI, row-major 4x4", nullable=True, unit="mm"),
+            # of no fixed length: pyarrow 25 cannot read a null of a list of fixed length back from Parquet
+            column("affine", pa.list_(pa.float64()), "patient RAS to MNI, row-major 4x4", nullable=True, unit="mm"),
         ]
     ),
     {"status": frozenset(STATUSES), "sequence": frozenset(SEQUENCES)},

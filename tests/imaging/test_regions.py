@@ -31,7 +31,7 @@ def test_regions_are_the_sites_of_the_lexicon_and_their_sides():
     lexicon = Lexicon.load("head_mri")
     assert list(SITES) == list(lexicon.sites)
     has_side = {code: site.rules.get("has_side", True) for code, site in lexicon.sites.items()}
-    assert SITES == has_side | {"whole_brain": False}
+    assert has_side | {"whole_brain": False} == SITES
     assert [region.number for region in REGIONS] == list(range(len(REGIONS)))
     assert len({region.name for region in REGIONS}) == len(REGIONS) == 39
 
