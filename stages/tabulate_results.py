@@ -17,7 +17,8 @@ from stages.evaluation.audits import Audits
 from stages.evaluation.classification import ClassificationParams
 from stages.evaluation.collection import collect, read_source
 from stages.evaluation.figures import draw_all
-from stages.evaluation.quantities import VQA
+from stages.evaluation.quantities import REGIONS, VQA
+from stages.evaluation.region_areas import RegionsParams
 from stages.evaluation.report import Pages
 from stages.evaluation.tables import Results, TabulateParams
 from stages.evaluation.tasks import TASKS
@@ -87,13 +88,14 @@ def estimate(evaluations: Path, cohort: Path, params: Path) -> Results:
     """Estimate everything from the cases of all methods."""
     section = load("tabulate_results", TabulateParams, params)
     classification = load("evaluate_classification", ClassificationParams, params)
+    regions = load("evaluate_regions", RegionsParams, params)
     return collect(
         evaluations,
         objectives=list(load("objectives", Objectives, params).root),
-        chosen={VQA: load("evaluate_vqa.objectives", Chosen, params).root},
         params=section,
-        rules=Rules(classification.min_positives, tuple(classification.subtype_tasks)),
+        rules=Rules(classification.min_positives, tuple(classification.subtype_tasks), regions.min_positives),
         is_simulated=cohort.resolve().is_relative_to(section.simulated_folder.resolve()),
+        evaluated={REGIONS: regions.objectives, VQA: load("evaluate_vqa.objectives", Chosen, params).root},
     )
 
 

@@ -114,6 +114,7 @@ class CohortFiles:
         params["objectives"] = {name: {"method": "clip"} for name in objectives}
         params["evaluate_classification"] |= {"min_positives": 3, "num_draws": 3, "label_fractions": [0.1, 1.0]}
         params["evaluate_classification"] |= {"shots": [2]}
+        params["evaluate_regions"] |= {"objectives": list(objectives), "min_positives": 3}
         params["tabulate_results"] |= {"num_resamples": 200, "num_sign_flips": 500, "reference": objectives[0]}
         params["tabulate_results"]["num_workers"] = 1
         params["evaluate_vqa"]["objectives"] = list(objectives)

@@ -5,10 +5,12 @@ import numpy as np
 from stages.artifacts import audit_tables, evaluation_tables, tables
 
 LESIONS = ("infarct", "mass")
+REGIONS = ("left insula", "right insula", "brainstem", "sella", "pineal")
 #: how good a method is, in every task
 SKILLS = {
     "chance": 0.0,
     "blind": 0.0,
+    "prior": 0.4,
     "oracle": 0.9,
     "scratch": 0.1,
     "random": 0.1,
@@ -37,6 +39,8 @@ def write_measured(files, objectives, *, has_masks=True, num_seeds=2):
         builder.write("localisation", name, builder.localisation(name) if has_masks else [])
     for name in ("chance", "blind", *objectives):
         builder.write("vqa", name, builder.vqa(name))
+    for name in ("chance", "prior", *objectives):
+        builder.write_regions(name)
     for name in objectives:
         builder.write("shortcuts", name, builder.shortcuts(name))
         builder.write("recall_loss", name, builder.recall_loss(name))
@@ -118,6 +122,33 @@ class Builder:
     def write(self, task, name, rows):
         contract = evaluation_tables.MEASURE_CASES
         tables.write(self.files.path(f"evaluations/{task}/{name}.parquet"), tables.from_rows(contract, rows), contract)
+
+    def write_regions(self, name):
+        """Cases of regions; SeLIP has a head of its own, which exchanged regions mislead."""
+        rows = {name: SKILLS[name]}
+        if name not in ("chance", "prior"):
+            has_head = name == "selip"
+            rows |= {f"{name}_own": 0.9 if has_head else None, f"{name}_own_shuffled": 0.0 if has_head else None}
+        folder = "evaluations/regions" if len(rows) == 1 else f"evaluations/regions/{name}"
+        contract = evaluation_tables.REGION_CASES
+        for row, skill in rows.items():
+            table = tables.from_rows(contract, [] if skill is None else self.regions(row, skill))
+            tables.write(self.files.path(f"{folder}/{row}.parquet"), table, contract)
+
+    def regions(self, name, skill):
+        return [
+            {
+                "objective": name, "seed": seed, "split": self.files.splits[n], "study_id": self.files.study_ids[n],
+                "patient_id": self.files.patient_ids[n], "class": finding, "region": region, "label": label,
+                "score": 0.0 if name == "chance" else 3 * skill * label + self.rng.normal(),
+            }
+            for seed in range(1 if name in ("chance", "prior") else self.num_seeds)
+            for column, finding in enumerate(LESIONS)
+            for n, labels in enumerate(self.files.labels)
+            if self.files.splits[n].startswith("test")
+            for number, region in enumerate(REGIONS)
+            for label in [int(labels[column] and number == n % len(REGIONS))]
+        ]  # fmt: skip
 
     def write_finetuning(self, name):
         rows = [

@@ -82,6 +82,8 @@ def test_every_stage_is_an_entry_point_with_a_main():
                 "evaluate_finetuning",
                 "evaluate_localisation",
                 "evaluate_localisation_references",
+                "evaluate_regions",
+                "evaluate_regions_references",
                 "evaluate_segmentation",
                 "evaluate_vqa",
                 "draw_saliency",

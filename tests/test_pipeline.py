@@ -37,6 +37,7 @@ def literals(node):
 OBJECTIVE_CODE = {
     "pretrain": ["data/code/objectives/${item.method}.txt"],
     "audit_negatives": ["data/code/objectives"],
+    "evaluate_regions": ["data/code/objectives"],
 }
 
 

@@ -116,6 +116,6 @@ def test_adding_an_objective_touches_no_other(repository):
 
 def test_an_experiment_reruns_only_what_depends_on_it(repository):
     output = run(repository, "dvc", "exp", "run", "-S", "objectives.selip.params.weight=0.11")
-    tasks = ("retrieval", "classification", "finetuning", "segmentation", "localisation", "shortcuts")
+    tasks = ("retrieval", "classification", "finetuning", "segmentation", "localisation", "regions", "shortcuts")
     expected = {f"{stage}@selip" for stage in ("pretrain", "embed_studies", *(f"evaluate_{task}" for task in tasks))}
     assert stages_run(output) == expected | {"audit_negatives", "draw_saliency", "tabulate_results"}

@@ -249,3 +249,29 @@ def test_an_audit_without_negatives_has_a_reason(files, tmp_path):
     with files.path("unaudited/tables/results.csv").open(encoding="utf-8") as file:
         assert not [row for row in csv.DictReader(file) if row["task"] == "negatives"]
     assert "Near-duplicates" not in page(files, "tasks/recall_loss.md", "unaudited")
+
+
+def test_a_head_of_an_objective_s_own_and_its_control_are_rows_where_they_exist(files, rows):
+    placed = [row for row in rows if row["task"] == "regions" and row["split"] == "test" and row["seed"] == "all"]
+    own = {row["objective"] for row in placed if row["objective"] not in (*OBJECTIVES, "chance", "prior")}
+    assert own == {"selip_own", "selip_own_shuffled"}
+    for metric, cls in (("region_ap", "all"), ("region_presence/auc", "macro")):
+        values = {
+            row["objective"]: float(row["value"]) for row in placed if (row["metric"], row["class"]) == (metric, cls)
+        }
+        assert values["selip_own"] > values["selip"] > values["clip"] > values["selip_own_shuffled"] + 0.05
+    assert values["chance"] == 0.5
+    text = page(files, "tasks/regions.md")
+    assert "| `selip_own_shuffled` |" in text
+    assert "`clip_own`" not in text
+    assert "_own`" not in page(files, "tasks/retrieval.md")
+
+
+def test_only_objectives_that_are_asked_for_are_placed_in_regions(tmp_path):
+    cohort = CohortFiles(tmp_path)
+    cohort.write(OBJECTIVES).write_params(list(OBJECTIVES), evaluate_regions={"objectives": ["clip"]})
+    run_all(cohort)
+    found = {
+        row["objective"] for row in read_csv(cohort.path("results/tables/results.csv")) if row["task"] == "regions"
+    }
+    assert found == {"clip", "chance", "prior"}

@@ -48,6 +48,19 @@ CLASSIFICATION_CASES = Contract(
     ),
 )
 
+REGION_CASES = Contract(
+    "region cases",
+    pa.schema(
+        [
+            *_CASE_COLUMNS,
+            column("class", TEXT, "finding code"),
+            column("region", TEXT, "region of the atlas that the image shows"),
+            column("score", REAL, "higher means that the finding lies there"),
+            column("label", pa.int8(), "1 if it does, 0 if it does not"),
+        ]
+    ),
+)
+
 MEASURE_CASES = Contract(
     "measure cases",
     pa.schema(

@@ -32,6 +32,8 @@ class Rules:
     min_positives: int
     #: two-class tasks, each shown by itself and no part of the macro average
     subtypes: Collection[str] = ()
+    #: studies with a finding that it needs in a split to count among those placed in regions
+    min_region_positives: int = 1
 
 
 @dataclass(frozen=True)

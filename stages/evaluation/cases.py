@@ -12,7 +12,7 @@ import pyarrow as pa
 from stages.artifacts.tables import Contract
 
 # Names of the rows that are no pretraining objective.
-CHANCE, METADATA, ORACLE, BLIND = "chance", "metadata", "oracle", "blind"
+CHANCE, METADATA, ORACLE, BLIND, PRIOR = "chance", "metadata", "oracle", "blind", "prior"
 
 
 @dataclass(frozen=True)

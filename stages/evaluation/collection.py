@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
-import pyarrow as pa
 from joblib import Parallel, delayed, parallel_config
 
 from stages.artifacts import evaluation_tables, tables
 from stages.artifacts.tables import Contract
 from stages.evaluation.areas import Rules, classification_estimates
 from stages.evaluation.bootstrap import Resampling
-from stages.evaluation.estimates import Estimates, measure_estimates, retrieval_estimates
-from stages.evaluation.quantities import CLASSIFICATION, FINETUNING, RETRIEVAL, VALIDATION
+from stages.evaluation.estimates import Estimates, measure_estimates, retrieval_estimates, to_frame
+from stages.evaluation.quantities import CLASSIFICATION, FINETUNING, REGIONS, RETRIEVAL, VALIDATION
+from stages.evaluation.region_areas import region_estimates
 from stages.evaluation.tables import Results, TabulateParams
 from stages.evaluation.tasks import REFERENCES, TASKS, is_listed
+from stages.evaluation.views import Task
 
 _CONTRACTS = {
     RETRIEVAL: evaluation_tables.RETRIEVAL_CASES,
     CLASSIFICATION: evaluation_tables.CLASSIFICATION_CASES,
     FINETUNING: evaluation_tables.CLASSIFICATION_CASES,
+    REGIONS: evaluation_tables.REGION_CASES,
 }
 
 
@@ -29,10 +31,10 @@ def collect(
     folder: Path,
     *,
     objectives: list[str],
-    chosen: Mapping[str, Collection[str]],
     params: TabulateParams,
     rules: Rules,
     is_simulated: bool,
+    evaluated: Mapping[str, Collection[str]],
 ) -> Results:
     """Estimate everything for the reference rows and every objective, in this order.
 
@@ -40,12 +42,13 @@ def collect(
     of a dropped objective may still be there. A process holds the cases of one method at a time.
 
     Args:
-        folder: holds ``<task>/<name>.parquet``.
+        folder: holds ``<task>/<name>.parquet``, or ``<task>/<objective>/<name>.parquet`` where objectives have rows
+            of their own heads.
         objectives: names of the pretraining objectives.
-        chosen: those that are evaluated, for the tasks that not all are.
         params: of the tables.
         rules: which classes count in the macro average, and which are two-class tasks.
         is_simulated: whether the cohort is.
+        evaluated: by task, the objectives that have cases of it; all of them for a task that is not named.
 
     Raises:
         ValueError: if the reference method is no objective.
@@ -56,15 +59,14 @@ def collect(
             "name one of params.yaml's objectives"
         )
     sources = {
-        task.name: {
-            name: folder / task.name / f"{name}.parquet"
-            for name in (*task.references, *objectives)
-            if name in task.references or name in chosen.get(task.name, objectives)
-        }
+        task.name: list_files(
+            folder, task, [name for name in objectives if name in evaluated.get(task.name, objectives)]
+        )
         for task in TASKS
     }
     resamplings = draw_resamplings(sources, params)
-    names = (*REFERENCES, *objectives)
+    endings = ("", *dict.fromkeys(ending for task in TASKS for ending in task.own_rows))
+    names = (*REFERENCES, *(name + ending for name in objectives for ending in endings))
     files = [{task: of_task[name] for task, of_task in sources.items() if name in of_task} for name in names]
     with parallel_config("loky", inner_max_num_threads=1):
         found = Parallel(n_jobs=params.num_workers)(
@@ -72,6 +74,15 @@ def collect(
         )
     estimates = {name: one for name, one in zip(names, found, strict=True) if one or name in objectives}
     return Results(params, estimates, is_simulated, subtypes=tuple(rules.subtypes))
+
+
+def list_files(folder: Path, task: Task, objectives: Sequence[str]) -> dict[str, Path]:
+    """Cases of a task by the row of the tables."""
+    found = {name: folder / task.name / f"{name}.parquet" for name in task.references}
+    if not task.own_rows:
+        return found | {name: folder / task.name / f"{name}.parquet" for name in objectives}
+    rows = [(objective, objective + ending) for objective in objectives for ending in ("", *task.own_rows)]
+    return found | {name: folder / task.name / objective / f"{name}.parquet" for objective, name in rows}
 
 
 def read_source(path: Path, contract: Contract) -> str:
@@ -102,15 +113,14 @@ def _estimate(
         return retrieval_estimates(cases, resamplings, min_patients=params.min_patients)
     if task in (CLASSIFICATION, FINETUNING):
         return classification_estimates(cases, resamplings, rules=rules)
+    if task == REGIONS:
+        least = {"min_positives": rules.min_region_positives, "min_patients": params.min_patients}
+        return region_estimates(cases, resamplings, **least)
     return measure_estimates(cases, resamplings, task=task, min_patients=params.min_patients)
 
 
 def _read(path: Path, contract: Contract) -> pd.DataFrame:
-    table = tables.read(path, contract)
-    for position, field in enumerate(table.schema):
-        if pa.types.is_string(field.type):
-            table = table.set_column(position, field.name, table.column(position).dictionary_encode())
-    return table.to_pandas()
+    return to_frame(tables.read(path, contract))
 
 
 def draw_resamplings(sources: Mapping[str, Mapping[str, Path]], params: TabulateParams) -> dict[str, Resampling]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from stages.evaluation import bootstrap
 from stages.evaluation.bootstrap import Resampling
@@ -30,6 +31,14 @@ _COLUMNS = [*_KEYS, "split", "seed", "patient_id", "value"]
 _CATEGORY_IMAGES = "category_image_to_image/"
 # Quantities that are resampled at a time.
 _BLOCK = 128
+
+
+def to_frame(cases: pa.Table) -> pd.DataFrame:
+    """Read cases into a frame whose strings are categories: most of them repeat."""
+    for position, field in enumerate(cases.schema):
+        if pa.types.is_string(field.type):
+            cases = cases.set_column(position, field.name, cases.column(position).dictionary_encode())
+    return cases.to_pandas()
 
 
 def retrieval_estimates(

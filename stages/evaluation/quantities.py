@@ -7,7 +7,7 @@ from dataclasses import dataclass
 RETRIEVAL, CLASSIFICATION, FINETUNING = "retrieval", "classification", "finetuning"
 SEGMENTATION, LOCALISATION = "segmentation", "localisation"
 SHORTCUTS, RECALL_LOSS = "shortcuts", "recall_loss"
-VQA = "vqa"
+VQA, REGIONS = "vqa", "regions"
 ALL, ABNORMAL, MACRO = "all", "abnormal", "macro"
 VALIDATION = "validation"
 #: protocol whose cases are a task of their own, in whichever file they lie

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stages.evaluation.cases import BLIND, CHANCE, METADATA, ORACLE
+from stages.evaluation.cases import BLIND, CHANCE, METADATA, ORACLE, PRIOR
 from stages.evaluation.quantities import (
     ALL,
     CLASSIFICATION,
@@ -15,13 +15,14 @@ from stages.evaluation.quantities import (
     SHORTCUTS,
     Quantity,
 )
+from stages.evaluation.region_task import REGIONS_TASK
 from stages.evaluation.views import Column, Task, View
 from stages.evaluation.vqa_task import VQA_TASK
 
 #: the same network trained from scratch, without a pretraining
 SCRATCH = "scratch"
 #: rows that are no pretraining objective, in the order of the tables
-REFERENCES = (CHANCE, BLIND, METADATA, ORACLE, SCRATCH)
+REFERENCES = (CHANCE, BLIND, METADATA, ORACLE, SCRATCH, PRIOR)
 
 
 #: k of the recalls in the tables
@@ -221,6 +222,7 @@ TASKS = (
         missing="no lesion masks in the evaluated splits (`cohort.masks`)",
         by_class=(("", Column("prompt/pointing_game", "pointing game by finding and size", classes="each")),),
     ),
+    REGIONS_TASK,
     VQA_TASK,
     Task(
         name=SHORTCUTS,

@@ -56,6 +56,8 @@ class Task:
         labels_name: what its models learn from.
         is_compared: whether methods are compared by its first table, which is then drawn too.
         by_class: figures of every method and class: ending of the file name, and what is shown.
+        own_rows: endings of the names of further rows that an objective with heads of its own may have. The cases
+            of an objective then lie in a folder of its name, a file a row, and only some objectives have them.
     """
 
     name: str
@@ -69,3 +71,4 @@ class Task:
     labels_name: str = "labels"
     is_compared: bool = True
     by_class: tuple[tuple[str, Column], ...] = ()
+    own_rows: tuple[str, ...] = ()
