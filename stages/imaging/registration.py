@@ -21,7 +21,7 @@ from stages.imaging.quality import head_mask
 from stages.imaging.template import ORIGIN_MM, SPACING_MM, TemplateMaps
 from stages.params import Params
 
-# The template is compared at 6 mm: every second voxel, smoothed by as many voxels beforehand.
+# The template is compared at 6 mm: every second voxel, after a Gaussian of this many of them.
 _STEP = 2
 _SMOOTHING_VOXELS = 0.7
 # What lies within this reach (standard deviation of a Gaussian) sets the level that intensities are divided by.
