@@ -15,7 +15,7 @@ Ours, where the paper leaves it open or a head MRI asks for it:
 - Presence is a product of a finding's knowledge and its prompt (evidence), and prompts with little of it are
   turned down in the memory that texts are written from: one token a region, one a finding, the global ones.
 - ECLS is binary; what a report does not mention, or leaves uncertain, is left out, as are regions that
-  are not in the image. A hundred cells are absent for one that is present, and both halves weigh the same:
+  are not in the image. Far more cells are absent than present, and both parts weigh the same by default:
   its log-odds rank, but overstate presence. Its labels are mined from reports, supervision that the other
   methods lack.
 
