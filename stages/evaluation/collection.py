@@ -14,9 +14,10 @@ from stages.artifacts.tables import Contract
 from stages.evaluation.areas import Rules, classification_estimates
 from stages.evaluation.bootstrap import Resampling
 from stages.evaluation.estimates import Estimates, measure_estimates, retrieval_estimates
-from stages.evaluation.quantities import CLASSIFICATION, FINETUNING, RETRIEVAL, VALIDATION
+from stages.evaluation.quantities import CLASSIFICATION, FINETUNING, RETRIEVAL, VALIDATION, VQA
 from stages.evaluation.tables import Results, TabulateParams
 from stages.evaluation.tasks import REFERENCES, TASKS, is_listed
+from stages.evaluation.vqa_task import answer_estimates
 
 _CONTRACTS = {
     RETRIEVAL: evaluation_tables.RETRIEVAL_CASES,
@@ -102,6 +103,8 @@ def _estimate(
         return retrieval_estimates(cases, resamplings, min_patients=params.min_patients)
     if task in (CLASSIFICATION, FINETUNING):
         return classification_estimates(cases, resamplings, rules=rules)
+    if task == VQA:
+        return answer_estimates(cases, resamplings, min_patients=params.min_patients)
     return measure_estimates(cases, resamplings, task=task, min_patients=params.min_patients)
 
 
