@@ -14,16 +14,18 @@ import typer
 from stages.artifacts import evaluation_tables, tables
 from stages.evaluation.answer_training import HeadTrainer
 from stages.evaluation.cases import CHANCE
-from stages.evaluation.own_answers import LabelHead, answer_by_itself
+from stages.evaluation.own_answers import LabelHead, OwnHead, PresenceHead, answer_by_itself
 from stages.evaluation.quantities import VALIDATION
 from stages.evaluation.questions import PRESENCE, TRAIN
 from stages.evaluation.summaries import write_json
 from stages.evaluation.vqa import AskedCohort, VqaParams
+from stages.imaging.region_store import RegionStore
 from stages.imaging.shards import VolumeStore
 from stages.params import DEFAULT_PATH, load
 from stages.pretraining.export import exported_seeds, load_config, load_encoders
 from stages.pretraining.image_bank import ImageBank
-from stages.pretraining.pairs import load_images
+from stages.pretraining.own_heads import is_exported, load_heads
+from stages.pretraining.pairs import ImageTable, load_images
 from stages.pretraining.standardisation import Standardiser
 from stages.pretraining.towers import Towers
 
@@ -40,6 +42,7 @@ def main(
     texts: Annotated[Path, typer.Option(help="Folder with pairs.parquet and the embedded phrases.")],
     splits: Annotated[Path, typer.Option(help="splits.parquet.")],
     truth: Annotated[Path, typer.Option(help="Folder with labels and lesions by study.")],
+    atlas: Annotated[Path, typer.Option(help="Folder with the regions of every study.")],
     out: Annotated[Path, typer.Option(help="Measure cases to write (Parquet).")],
     answers: Annotated[Path, typer.Option(help="Questions with true and given answers to write (Parquet).")],
     metrics: Annotated[Path, typer.Option(help="Accuracies to write (JSON).")],
@@ -67,7 +70,7 @@ def main(
         )
         towers = {seed: load_encoders(model, seed) for seed in exported_seeds(model)}
         answered = train_heads(towers, bank, cohort, section, is_blind=blind)
-        own = {} if blind else ask_own_heads(towers, bank, cohort, section)
+        own = {} if blind else ask_own_heads(own_heads(model, atlas, towers, images), bank, cohort, section)
     right = {seed: (answer_Q == cohort.asked.answer_Q).astype(float) for seed, answer_Q in answered.items()}
     cases = [cohort.to_cases(name, right, section.splits), cohort.own_cases(name, PRESENCE, own, section.splits)]
     tables.write(out, pa.concat_tables(cases), evaluation_tables.MEASURE_CASES)
@@ -88,9 +91,18 @@ def train_heads(
     return trainer.run(encoders, is_blind=is_blind, num_threads=section.num_threads)
 
 
-def ask_own_heads(towers: Mapping[int, Towers], bank: ImageBank, cohort: AskedCohort, section: VqaParams) -> Answered:
-    """Answer by the heads that pretraining trained, where it did."""
-    heads = {seed: LabelHead(own) for seed, own in towers.items() if own.label_head is not None}
+def own_heads(model: Path, atlas: Path, towers: Mapping[int, Towers], images: ImageTable) -> dict[int, OwnHead]:
+    """Open the heads that pretraining trained, where it did: for regions of the atlas, or for labels."""
+    if is_exported(model):
+        store = RegionStore.load(atlas)
+        heads = {seed: load_heads(model, seed) for seed in towers}
+        if all(own.tells_presence for own in heads.values()):
+            return {seed: PresenceHead(towers[seed], own, store, images.study_ids) for seed, own in heads.items()}
+    return {seed: LabelHead(own) for seed, own in towers.items() if own.label_head is not None}
+
+
+def ask_own_heads(heads: Mapping[int, OwnHead], bank: ImageBank, cohort: AskedCohort, section: VqaParams) -> Answered:
+    """Answer by the heads that pretraining trained."""
     return {
         seed: answer_by_itself(head, bank, cohort.studies, cohort.asked, section.batch_size)
         for seed, head in heads.items()

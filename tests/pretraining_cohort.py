@@ -1,6 +1,7 @@
 """A tiny cohort in the form that pretraining reads: bright blobs, and texts that say where they are."""
 
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +39,8 @@ objectives:
   selip: {{method: selip, similarity: s, labels: none, regions: none}}
   selip_shuffled: {{method: selip, similarity: s, labels: none, regions: none, shuffle_seed: 3}}
   released: {{method: selip, similarity: s, labels: none, regions: none, params: {{form: released}}}}
+  mlip: {{method: mlip, similarity: none, labels: none, regions: none}}
+  gk_mvlp: {{method: gk_mvlp, similarity: s, labels: none, regions: a, params: {{width: 8, decoder_width: 8}}}}
   supervised: {{method: supervised, similarity: none, labels: l, regions: none}}
   random: {{method: clip, similarity: none, labels: none, regions: none, is_trained: false}}
   wrong: {{method: clap, similarity: none, labels: none, regions: none}}
@@ -49,6 +52,8 @@ SMALL = "{stem_width: 8, fine_width: 16, width: 32}"
 SMALL_TRANSFORMER = (
     "{fine_width: 8, is_merged: true, width: 16, depth: 1, num_heads: 2, pooling: attention, num_queries: 2}"
 )
+# Objectives that are given a similarity.
+SIMILAR = ("selip", "released", "gk_mvlp")
 
 
 @dataclass(frozen=True)
@@ -66,16 +71,23 @@ class Cohort:
             "splits": self.root / "splits.parquet",
         }
 
+    @property
+    def study_ids(self) -> list[str]:
+        """Ids of all studies."""
+        return [_study(number) for number in range(NUM_STUDIES)]
+
     def options(self, name: str, out: Path) -> dict[str, object]:
         """Options of pretrain for one objective."""
         none = self.root / "none"
         return {
             "name": name,
             **self.inputs,
-            "similarity": self.root / "similarity.safetensors" if name.startswith(("selip", "released")) else none,
+            "similarity": self.root / "similarity.safetensors"
+            if name.startswith(("selip", "released", "gk_mvlp"))
+            else none,
             "labels": self.root / "labels.parquet" if name == "supervised" else none,
             "findings": self.root / "findings.parquet",
-            "regions": none,
+            "regions": self.root / "atlas" if name == "gk_mvlp" else none,
             "out": out / "model",
             "curves": out / "curves",
             "metrics": out / "metrics.json",
@@ -188,6 +200,25 @@ def _write_texts(folder: Path, kinds: np.ndarray, unit: str) -> None:
     tables.write(folder / "prompts.parquet", tables.from_rows(report_tables.PROMPTS, prompts), report_tables.PROMPTS)
     tensors.write(folder / "embeddings.safetensors", _embeddings() | _statement_index())
     tables.write(folder.parent / "findings.parquet", _findings(), report_tables.FINDINGS)
+    _write_phrases(folder)
+
+
+def _write_phrases(folder: Path) -> None:
+    """Definition and name of each finding."""
+    rows = [
+        {
+            "phrase_id": i,
+            "kind": kind,
+            "finding": finding,
+            "is_held_out": False,
+            "language": "en",
+            "text": f"{kind} of {finding}",
+        }
+        for i, (kind, finding) in enumerate(product(("definition", "name"), ("infarct", "mass", "normal")))
+    ]
+    tables.write(folder / "phrases.parquet", tables.from_rows(report_tables.PHRASES, rows), report_tables.PHRASES)
+    vectors = _unit(np.random.default_rng(8).standard_normal((len(rows), WIDTH)))
+    tensors.write(folder / "phrases.safetensors", {"phrase": vectors.astype(np.float16)})
 
 
 def _findings() -> pa.Table:

@@ -38,6 +38,8 @@ OBJECTIVE_CODE = {
     "pretrain": ["data/code/objectives/${item.method}.txt"],
     "audit_negatives": ["data/code/objectives"],
     "evaluate_regions": ["data/code/objectives"],
+    "evaluate_vqa": ["data/code/objectives"],
+    "evaluate_vqa_blind": ["data/code/objectives"],
 }
 
 

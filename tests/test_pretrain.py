@@ -20,6 +20,7 @@ from pretraining_cohort import (
     write_cohort,
     write_params,
 )
+from region_atlas import write_atlas
 
 from stages import embed_studies, pretrain
 from stages.artifacts import cohort_tables, tables, tensors
@@ -31,12 +32,14 @@ from stages.pretraining.settings import ObjectiveEntry, PretrainParams
 from stages.pretraining.towers import build_towers
 
 ROOT = Path(__file__).parents[1]
-TRAINED = ["clip", "convirt", "selip", "selip_shuffled", "released", "supervised"]
+TRAINED = ["clip", "convirt", "selip", "mlip", "gk_mvlp", "selip_shuffled", "released", "supervised"]
 
 
 @pytest.fixture(scope="module")
 def cohort(tmp_path_factory):
-    return write_cohort(tmp_path_factory.mktemp("cohort") / "c")
+    cohort = write_cohort(tmp_path_factory.mktemp("cohort") / "c")
+    write_atlas(cohort.root / "atlas", cohort.study_ids)
+    return cohort
 
 
 def train(cohort, folder, name="clip", **values):

@@ -69,7 +69,12 @@ def root(tmp_path_factory):
 
 def evaluate(root, folder, name="clip", **changes):
     inputs = {"volumes": root / "volumes", "texts": root / "texts", "splits": root / "splits.parquet"}
-    inputs |= {"model": root / "models/clip", "truth": root / "truth", "params": root / "params.yaml"}
+    inputs |= {
+        "model": root / "models/clip",
+        "truth": root / "truth",
+        "atlas": root / "none",
+        "params": root / "params.yaml",
+    }
     outs = {"out": folder / f"{name}.parquet", "answers": folder / f"answers/{name}.parquet"}
     evaluate_vqa.main(name=name, **(inputs | changes), **outs, metrics=folder / f"{name}.json")
     cases = tables.read(outs["out"], evaluation_tables.MEASURE_CASES).to_pylist()

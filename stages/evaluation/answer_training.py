@@ -135,6 +135,10 @@ class HeadTraining:
         self._phrases_E = torch.from_numpy(trainer.phrases.embedding_KE)
         self._is_answer_KA = torch.from_numpy(trainer.asked.vocabulary.is_possible)
         self._kind_Q = trainer.asked.kinds
+        # Used again at every step: memory of this size is slow to get.
+        size = max(trainer.params.batch_size, trainer.batch_size)
+        self._stored_BPD = embeddings.patch_NPD.new_empty(size, *embeddings.patch_NPD.shape[1:])
+        self._patch_BPD = torch.empty(self._stored_BPD.shape)
 
     def train(self) -> None:
         """Train on the questions about training studies, for a fixed number of updates."""
@@ -183,8 +187,14 @@ class HeadTraining:
         study_B = torch.from_numpy(self._trainer.asked.study_Q[rows_B])
         inputs = (
             self._phrases_E[torch.from_numpy(phrases_B)],
-            self._embeddings.patch_NPD[study_B].float(),
+            self._patches(study_B),
             self._embeddings.image_ND[study_B],
             self._is_answer_KA[torch.from_numpy(self._kind_Q[rows_B])],
         )
         return self._head(*(part.to(device) for part in inputs))
+
+    def _patches(self, study_B: Tensor) -> Tensor:
+        """Patch embeddings of some studies, until the next call. Shape (B, P, D)."""
+        stored_BPD = self._stored_BPD[: len(study_B)]
+        torch.index_select(self._embeddings.patch_NPD, 0, study_B, out=stored_BPD)
+        return self._patch_BPD[: len(study_B)].copy_(stored_BPD)

@@ -117,7 +117,7 @@ class AnsweringHead(nn.Module):
         question_BW = functional.gelu(self.question(question_BE))
         sought_BHD = self.sought(question_BW).unflatten(1, (self._num_heads, -1))
         place_BHW = self.sought_place(question_BW).unflatten(1, (self._num_heads, -1))
-        scores_BHP = sought_BHD @ patch_BPD.transpose(1, 2) / math.sqrt(patch_BPD.shape[2])
+        scores_BHP = (patch_BPD @ sought_BHD.transpose(1, 2)).transpose(1, 2) / math.sqrt(patch_BPD.shape[2])
         attention_BHP = (scores_BHP + place_BHW @ self.position.T).softmax(dim=-1)
         found_BW = self.found((attention_BHP @ patch_BPD).flatten(1))
         found_BW = found_BW + self.found_place((attention_BHP @ self.position).flatten(1))

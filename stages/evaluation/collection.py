@@ -13,11 +13,12 @@ from stages.artifacts.tables import Contract
 from stages.evaluation.areas import Rules, classification_estimates
 from stages.evaluation.bootstrap import Resampling
 from stages.evaluation.estimates import Estimates, measure_estimates, retrieval_estimates, to_frame
-from stages.evaluation.quantities import CLASSIFICATION, FINETUNING, REGIONS, RETRIEVAL, VALIDATION
+from stages.evaluation.quantities import CLASSIFICATION, FINETUNING, REGIONS, RETRIEVAL, VALIDATION, VQA
 from stages.evaluation.region_areas import region_estimates
 from stages.evaluation.tables import Results, TabulateParams
 from stages.evaluation.tasks import REFERENCES, TASKS, is_listed
 from stages.evaluation.views import Task
+from stages.evaluation.vqa_task import answer_estimates
 
 _CONTRACTS = {
     RETRIEVAL: evaluation_tables.RETRIEVAL_CASES,
@@ -116,6 +117,8 @@ def _estimate(
     if task == REGIONS:
         least = {"min_positives": rules.min_region_positives, "min_patients": params.min_patients}
         return region_estimates(cases, resamplings, **least)
+    if task == VQA:
+        return answer_estimates(cases, resamplings, min_patients=params.min_patients)
     return measure_estimates(cases, resamplings, task=task, min_patients=params.min_patients)
 
 

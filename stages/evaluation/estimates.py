@@ -80,7 +80,7 @@ def measure_estimates(
         task: what the cases are of.
         min_patients: parts of fewer patients may have to be withheld, and what tells of them too.
     """
-    return _with_macros(_mean_estimates(cases, task, resamplings, min_patients))
+    return _with_macros(_mean_estimates(cases, task, resamplings, min_patients), cases)
 
 
 def protect_parts(counts_KP: FloatArray, whole_P: FloatArray, min_patients: int) -> list[int]:
@@ -120,17 +120,19 @@ def _named(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.assign(metric=names, label_fraction=np.nan)
 
 
-def _with_macros(estimates: Estimates) -> Estimates:
+def _with_macros(estimates: Estimates, cases: pd.DataFrame) -> Estimates:
     """Add the balanced accuracy where the accuracy of each class is known: the mean over classes, resampled as such."""
     classes: dict[Quantity, list[Estimate]] = {}
     for quantity, estimate in estimates.items():
         if quantity.metric.endswith("_accuracy") and not quantity.is_whole:
             classes.setdefault(replace(quantity, cls=MACRO), []).append(estimate)
-    return estimates | {quantity: _macro(parts) for quantity, parts in classes.items()}
+    of_classes = cases[~cases["class"].isin((ALL, MACRO))].groupby(["metric", "split"], observed=True)
+    num_patients = of_classes["patient_id"].nunique()
+    return estimates | {q: _macro(parts, int(num_patients[q.metric, q.split])) for q, parts in classes.items()}
 
 
-def _macro(parts: Sequence[Estimate]) -> Estimate:
-    """Mean over classes; what is shown of it tells of the smallest one."""
+def _macro(parts: Sequence[Estimate], num_patients: int) -> Estimate:
+    """Mean over classes, which may share patients; what is shown of it tells of the smallest one."""
     resampled_CR = np.stack([part.resampled for part in parts])
     is_known_CR = ~np.isnan(resampled_CR)
     total_R = np.where(is_known_CR, resampled_CR, 0.0).sum(axis=0)
@@ -138,7 +140,7 @@ def _macro(parts: Sequence[Estimate]) -> Estimate:
         seeds=parts[0].seeds,
         seed_values=np.mean([part.seed_values for part in parts], axis=0),
         resampled=total_R / np.maximum(is_known_CR.sum(axis=0), 1),
-        num_patients=sum(part.num_patients for part in parts),
+        num_patients=num_patients,
         smallest_cell=min(part.smallest_cell for part in parts),
     )
 

@@ -6,6 +6,7 @@ Shape suffixes: B images, S sequences, X spatial axes, G questions, A answers, Q
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -14,12 +15,30 @@ from torch import Tensor
 
 from stages.evaluation.grounding_maps import read_images
 from stages.evaluation.questions import KINDS, NO, PRESENCE, YES, QuestionSet, Studies
+from stages.imaging.region_store import RegionStore
 from stages.pretraining.image_bank import ImageBank
+from stages.pretraining.own_heads import OwnHeads
 from stages.pretraining.phrases import Question
+from stages.pretraining.region_labels import WHOLE
 from stages.pretraining.towers import Towers
 
 #: in place of an answer that a method does not give
 UNANSWERED = -1
+
+
+@dataclass(frozen=True)
+class Shown:
+    """Images that a head is asked about.
+
+    Attributes:
+        rows: which images of the cohort they are.
+        volumes_BSX: inputs of the image encoder.
+        is_present_BS: which sequences each image has.
+    """
+
+    rows: Sequence[int]
+    volumes_BSX: Tensor
+    is_present_BS: Tensor
 
 
 class OwnHead(Protocol):
@@ -32,14 +51,11 @@ class OwnHead(Protocol):
         """Tell whether it knows what a question of its kind is about."""
         ...
 
-    def score(
-        self, volumes_BSX: Tensor, is_present_BS: Tensor, questions: Sequence[Question], answers: Sequence[str]
-    ) -> Tensor:
+    def score(self, images: Shown, questions: Sequence[Question], answers: Sequence[str]) -> Tensor:
         """Score answers; the highest is given.
 
         Args:
-            volumes_BSX: inputs of the image encoder.
-            is_present_BS: which sequences each image has.
+            images: what is asked about.
             questions: that it can answer.
             answers: that it may choose from.
 
@@ -70,16 +86,52 @@ class LabelHead:
         return question.finding in self._towers.config.classes
 
     @torch.inference_mode()
-    def score(
-        self, volumes_BSX: Tensor, is_present_BS: Tensor, questions: Sequence[Question], answers: Sequence[str]
-    ) -> Tensor:
+    def score(self, images: Shown, questions: Sequence[Question], answers: Sequence[str]) -> Tensor:
         """Score yes by the logit of the finding and no by 0 (arguments of ``OwnHead.score``)."""
-        inputs = volumes_BSX.to(self._device), is_present_BS.to(self._device)
+        inputs = images.volumes_BSX.to(self._device), images.is_present_BS.to(self._device)
         logits_BC = self._head(self._towers.image(*inputs))
         columns = [self._towers.config.classes.index(question.finding) for question in questions]
-        yes_BG = logits_BC[:, columns]
-        scores = {YES: yes_BG, NO: torch.zeros_like(yes_BG)}
-        return torch.stack([scores[answer] for answer in answers], dim=2)
+        return _against_none(logits_BC[:, columns], answers)
+
+
+class PresenceHead:
+    """Presence by an objective's own head for regions of the atlas: its logit for the whole brain against none."""
+
+    kind = PRESENCE
+
+    def __init__(self, towers: Towers, heads: OwnHeads, store: RegionStore, study_ids: Sequence[str]) -> None:
+        """Take an exported objective with ``presence_logits``.
+
+        Args:
+            towers: that it was trained with.
+            heads: the objective.
+            store: regions of every study.
+            study_ids: study of each image of the cohort.
+        """
+        self._device = next(towers.image.parameters()).device
+        self._towers, self._objective, self._facts = towers, heads.objective.to(self._device), heads.facts
+        self._store, self._study_ids = store, study_ids
+
+    def can_answer(self, question: Question) -> bool:
+        """Tell whether the finding is one of the objective's."""
+        return question.finding in self._facts.findings
+
+    @torch.inference_mode()
+    def score(self, images: Shown, questions: Sequence[Question], answers: Sequence[str]) -> Tensor:
+        """Score yes by the logit of the finding in the whole brain and no by 0 (arguments of ``OwnHead.score``)."""
+        weight_BRP = torch.from_numpy(self._store.weights([self._study_ids[row] for row in images.rows]))
+        embedded = self._towers.image.embed(  # type: ignore[operator]
+            images.volumes_BSX.to(self._device), images.is_present_BS.to(self._device)
+        )
+        logits_BFR = self._objective.presence_logits(*embedded, weight_BRP.to(self._device))
+        findings = [self._facts.findings.index(question.finding) for question in questions]
+        return _against_none(logits_BFR[:, findings, self._facts.regions.index(WHOLE)], answers)
+
+
+def _against_none(yes_BG: Tensor, answers: Sequence[str]) -> Tensor:
+    """Scores of yes and of no, whose logit is 0, in the order of the answers. Shape (B, G, A)."""
+    scores = {YES: yes_BG, NO: torch.zeros_like(yes_BG)}
+    return torch.stack([scores[answer] for answer in answers], dim=2)
 
 
 def answer_by_itself(
@@ -109,9 +161,10 @@ def answer_by_itself(
     answers = [asked.vocabulary.answers[number][1] for number in numbers]
     needed = np.unique(asked.study_Q[rows_Q])
     images = [row for study in needed for row in studies.rows[study]]
+    batches = [images[first : first + batch_size] for first in range(0, len(images), batch_size)]
     parts = [
-        head.score(*read_images(bank, images[first : first + batch_size]), [asked.questions[g] for g in known], answers)
-        for first in range(0, len(images), batch_size)
+        head.score(Shown(rows, *read_images(bank, rows)), [asked.questions[g] for g in known], answers)
+        for rows in batches
     ]
     ends = np.cumsum([len(studies.rows[study]) for study in needed])
     by_study = [part_BGA.mean(axis=0) for part_BGA in np.split(torch.cat(parts).cpu().numpy(), ends[:-1])]

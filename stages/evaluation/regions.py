@@ -70,7 +70,7 @@ def presence_heads(model: Path, seed: int) -> OwnHeads | None:
     if not is_exported(model):
         return None
     heads = load_heads(model, seed)
-    return heads if hasattr(heads.objective, "presence_logits") else None
+    return heads if heads.tells_presence else None
 
 
 def reference_tables(truth: RegionTruth, splits: Iterable[str]) -> dict[str, pa.Table]:

@@ -30,14 +30,11 @@ from stages.evaluation.questions import (
     draw_questions,
     find_answers,
 )
+from stages.evaluation.vqa_task import BALANCED, CLOSED_ACCURACY, OPEN, OWN
 from stages.params import Params
 from stages.pretraining.pairs import ImageTable
 from stages.pretraining.phrases import Phrases
 
-#: accuracy by kind of question; its mean over kinds is the balanced accuracy, as answers of a kind are balanced
-BALANCED, OPEN, CLOSED_ACCURACY = "balanced_accuracy", "open_accuracy", "closed_accuracy"
-#: accuracy of an objective's own head
-OWN = "own_{kind}_accuracy"
 DECIMALS = 6
 _LESION_COLUMNS = ["study_id", "finding", "site", "side", "signals"]
 

@@ -37,6 +37,11 @@ class OwnHeads:
     facts: Facts
     vocabulary: Vocabulary | None
 
+    @property
+    def tells_presence(self) -> bool:
+        """Whether the objective has ``presence_logits`` that were trained."""
+        return getattr(self.objective, "tells_presence", hasattr(self.objective, "presence_logits"))
+
 
 def has_own_heads(objective: type) -> bool:
     """Tell whether the class of an objective has heads to export."""

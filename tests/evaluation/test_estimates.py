@@ -9,6 +9,7 @@ from stages.evaluation.areas import Rules, classification_estimates
 from stages.evaluation.bootstrap import Resampling
 from stages.evaluation.estimates import measure_estimates, protect_parts, retrieval_estimates
 from stages.evaluation.quantities import MACRO, RETRIEVAL, SHORTCUTS, Quantity
+from stages.evaluation.vqa_task import answer_estimates
 
 SPLITS = {"test": 60, "validation": 30}
 
@@ -252,6 +253,26 @@ def test_balanced_accuracy_is_resampled_as_the_mean_of_its_classes():
     assert macro.value == 1.0
     assert (macro.resampled[macro.resampled > 0] == 1.0).all()
     assert macro.smallest_cell == 3
+    assert macro.num_patients == 12
+
+
+def test_open_and_closed_questions_tell_of_as_few_patients_as_the_smallest_kind():
+    """Eight patients are asked for presence, two of them for a side: both together tell of those two."""
+    asked = [(kind, n) for kind, size in (("presence", 8), ("side", 2)) for n in range(size)]
+    by_kind = [("balanced_accuracy", kind, n) for kind, n in asked]
+    rows = [*by_kind, *(("closed_accuracy", "all", n) for _, n in asked)]
+    cases = pd.DataFrame(
+        {
+            "metric": [row[0] for row in rows], "class": [row[1] for row in rows], "label_fraction": np.nan,
+            "split": "test", "seed": 0, "patient_id": [f"p{row[2]}" for row in rows], "value": 1.0,
+        }
+    )  # fmt: skip
+    patients = [f"p{n}" for n in range(8)]
+    estimates = answer_estimates(cases, {"test": Resampling.draw(patients, 50, 0)}, min_patients=5)
+    cells = {(q.metric, q.cls): (e.smallest_cell, e.num_patients) for q, e in estimates.items()}
+    assert cells["closed_accuracy", "all"] == (2, 8)
+    assert cells["balanced_accuracy", "presence"] == (8, 8)
+    assert cells["balanced_accuracy", MACRO] == (2, 8), "patients of several kinds count once"
 
 
 def test_a_sentence_tells_of_as_few_patients_as_have_the_category():

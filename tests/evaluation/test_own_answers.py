@@ -6,8 +6,10 @@ import torch
 from answering_cohort import Bank, Encoder, trainer
 from torch import nn
 
-from stages.evaluation.own_answers import UNANSWERED, LabelHead, answer_by_itself
+from stages.evaluation.own_answers import UNANSWERED, LabelHead, PresenceHead, answer_by_itself
 from stages.evaluation.questions import QuestionSet, Studies
+from stages.pretraining.batch import Facts
+from stages.pretraining.own_heads import OwnHeads
 from stages.pretraining.phrases import Question
 from stages.pretraining.standardisation import STEP
 
@@ -64,6 +66,38 @@ def test_scores_of_the_images_of_a_study_are_averaged():
         mean = np.mean([Bank().image(row).max() - 20 for row in rows])
         assert int(mean > 0) == expected
         assert answer_by_itself(LabelHead(towers()), Bank(), studies, one, 2).tolist() == [expected]
+
+
+class Whole(nn.Module):
+    """Presence of an infarct in the whole brain wherever the image embedding is positive, and its region is seen."""
+
+    def presence_logits(self, image_BD, patch_BPD, weight_BRP):
+        logits_BR = image_BD * (weight_BRP.sum(dim=2) - 0.5)
+        return torch.stack([torch.full_like(logits_BR, -1.0), logits_BR], dim=1)
+
+
+class WithPatch(Brightest):
+    def embed(self, volumes_BSX, is_present_BS):
+        image_BD = self(volumes_BSX, is_present_BS)
+        return image_BD, image_BD[:, None]
+
+
+class Store:
+    """Only the whole brain has a patch."""
+
+    def weights(self, study_ids):
+        return np.tile(np.array([[0.0], [1.0]], dtype=np.float32), (len(study_ids), 1, 1))
+
+
+def test_a_presence_head_answers_for_the_whole_brain():
+    own = trainer()
+    facts = Facts(1, regions=("left insula", "whole_brain"), findings=("cyst", "infarct"))
+    head = PresenceHead(SimpleNamespace(image=WithPatch()), OwnHeads(Whole(), facts, None), Store(), ["s"] * 1000)
+    answer_Q = answer_by_itself(head, own.bank, own.studies, own.asked, 7)
+    is_presence = own.asked.question_Q == 0
+    np.testing.assert_array_equal(answer_Q[is_presence], own.asked.answer_Q[is_presence])
+    assert (answer_Q[~is_presence] == UNANSWERED).all()
+    assert not head.can_answer(MASS)
 
 
 def test_towers_without_a_label_head_cannot_answer():

@@ -109,6 +109,7 @@ class GkMvlp(nn.Module):
     def __init__(self, params: Params, facts: Facts) -> None:
         super().__init__()
         self.params = params
+        self.tells_presence = params.has_presence_loss
         self.scale = LogitScale(params.temperature, is_learnable=params.is_temperature_learnable)
         self.knowledge = GroundedKnowledge(
             facts.embedding_dim,
