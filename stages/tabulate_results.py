@@ -17,6 +17,7 @@ from stages.evaluation.audits import Audits
 from stages.evaluation.classification import ClassificationParams
 from stages.evaluation.collection import collect, read_source
 from stages.evaluation.figures import draw_all
+from stages.evaluation.quantities import GENERATION
 from stages.evaluation.report import Pages
 from stages.evaluation.tables import Results, TabulateParams
 from stages.evaluation.tasks import TASKS
@@ -29,6 +30,10 @@ class Objectives(RootModel[dict[str, Any]]):
     """Section ``objectives``: its keys are the rows of the tables."""
 
 
+class Evaluated(RootModel[list[str]]):
+    """Objectives that a task is evaluated for, where not for all."""
+
+
 def main(
     evaluations: Annotated[Path, typer.Option(help="Folder of cases: <task>/<objective>.parquet.")],
     flow: Annotated[Path, typer.Option(help="Cohort flow (Parquet).")],
@@ -38,6 +43,7 @@ def main(
     leakage: Annotated[Path, typer.Option(help="What splits share (Parquet).")],
     cohort: Annotated[Path, typer.Option(help="Where the cohort was read from; only tells whether it is simulated.")],
     examples: Annotated[Path, typer.Option(help="Page of example figures; only linked.")],
+    generated: Annotated[Path, typer.Option(help="Page of generated reports; only linked.")],
     tables_folder: Annotated[Path, typer.Option("--tables", help="Folder of CSV tables to write.")],
     figures: Annotated[Path, typer.Option(help="Folder of figures to write.")],
     pages: Annotated[Path, typer.Option(help="Folder of one page a task to write (Markdown).")],
@@ -66,6 +72,7 @@ def main(
         figures_folder=os.path.relpath(figures, readme.parent),
         tasks_folder=os.path.relpath(pages, readme.parent),
         examples=os.path.relpath(examples, readme.parent),
+        generated=os.path.relpath(generated, readme.parent),
     )
     _write(readme, composed.write_first())
     back, beside = os.path.relpath(readme, pages), os.path.relpath(figures, pages)
@@ -86,6 +93,7 @@ def estimate(evaluations: Path, cohort: Path, params: Path) -> Results:
         params=section,
         rules=Rules(classification.min_positives, tuple(classification.subtype_tasks)),
         is_simulated=cohort.resolve().is_relative_to(section.simulated_folder.resolve()),
+        evaluated={GENERATION: load("evaluate_generation.objectives", Evaluated, params).root},
     )
 
 

@@ -6,7 +6,16 @@ from stages.artifacts import audit_tables, evaluation_tables, tables
 
 LESIONS = ("infarct", "mass")
 #: how good a method is, in every task
-SKILLS = {"chance": 0.0, "oracle": 0.9, "scratch": 0.1, "random": 0.1, "clip": 0.3, "selip": 0.5, "supervised": 0.6}
+SKILLS = {
+    "chance": 0.0,
+    "most_frequent": 0.05,
+    "oracle": 0.9,
+    "scratch": 0.1,
+    "random": 0.1,
+    "clip": 0.3,
+    "selip": 0.5,
+    "supervised": 0.6,
+}
 SHARES = (0.01, 0.1, 1.0)
 
 
@@ -26,6 +35,8 @@ def write_measured(files, objectives, *, has_masks=True, num_seeds=2):
         builder.write("segmentation", name, builder.segmentation(name) if has_masks else [])
     for name in ("chance", "oracle", *objectives):
         builder.write("localisation", name, builder.localisation(name) if has_masks else [])
+    for name in ("most_frequent", *objectives):
+        builder.write("generation", name, builder.generation(name))
     for name in objectives:
         builder.write("shortcuts", name, builder.shortcuts(name))
         builder.write("recall_loss", name, builder.recall_loss(name))
@@ -44,7 +55,7 @@ class Builder:
     def cases(self, name, metric, *, cls="all", studies=None, share=None, level=0.0, slope=1.0):
         """Values around ``level`` plus ``slope`` times the skill, correlated over methods."""
         chosen = range(len(self.files.study_ids)) if studies is None else studies
-        seeds = range(1 if name in ("chance", "oracle") else self.num_seeds)
+        seeds = range(1 if name in ("chance", "oracle", "most_frequent") else self.num_seeds)
         return [
             {
                 "objective": name, "seed": seed, "split": self.files.splits[n], "study_id": self.files.study_ids[n],
@@ -84,6 +95,19 @@ class Builder:
             row
             for column, finding in enumerate(LESIONS)
             for row in self.cases(name, "prompt/pointing_game", cls=finding, studies=self.with_finding(column))
+        ]
+        return [row for metric in metrics for row in self.cases(name, metric)] + by_class
+
+    def generation(self, name):
+        metrics = [
+            f"{kind}/{metric}"
+            for kind in ("decoder", "nearest")
+            for metric in ("findings_f1", "findings_precision", "findings_recall", "side_f1", "bleu_4", "cider")
+        ]
+        by_class = [
+            row
+            for column, finding in enumerate(LESIONS)
+            for row in self.cases(name, "decoder/findings_f1", cls=finding, studies=self.with_finding(column))
         ]
         return [row for metric in metrics for row in self.cases(name, metric)] + by_class
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -26,7 +26,13 @@ _CONTRACTS = {
 
 
 def collect(
-    folder: Path, *, objectives: list[str], params: TabulateParams, rules: Rules, is_simulated: bool
+    folder: Path,
+    *,
+    objectives: list[str],
+    params: TabulateParams,
+    rules: Rules,
+    is_simulated: bool,
+    evaluated: Mapping[str, Collection[str]],
 ) -> Results:
     """Estimate everything for the reference rows and every objective, in this order.
 
@@ -39,6 +45,7 @@ def collect(
         params: of the tables.
         rules: which classes count in the macro average, and which are two-class tasks.
         is_simulated: whether the cohort is.
+        evaluated: by task, the objectives that have cases of it; all of them for a task that is not named.
 
     Raises:
         ValueError: if the reference method is no objective.
@@ -49,7 +56,11 @@ def collect(
             "name one of params.yaml's objectives"
         )
     sources = {
-        task.name: {name: folder / task.name / f"{name}.parquet" for name in (*task.references, *objectives)}
+        task.name: {
+            name: folder / task.name / f"{name}.parquet"
+            for name in (*task.references, *objectives)
+            if name not in objectives or name in evaluated.get(task.name, objectives)
+        }
         for task in TASKS
     }
     resamplings = draw_resamplings(sources, params)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 RETRIEVAL, CLASSIFICATION, FINETUNING = "retrieval", "classification", "finetuning"
 SEGMENTATION, LOCALISATION = "segmentation", "localisation"
+GENERATION = "generation"
 SHORTCUTS, RECALL_LOSS = "shortcuts", "recall_loss"
 ALL, ABNORMAL, MACRO = "all", "abnormal", "macro"
 VALIDATION = "validation"

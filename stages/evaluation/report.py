@@ -39,6 +39,8 @@ class Pages:
     tasks_folder: str
     #: page of example figures, as seen from the first page
     examples: str
+    #: page of generated reports, likewise
+    generated: str
 
     def write_first(self) -> str:
         """Compose the first page in Markdown: declared figures, contrasts, and where the rest is."""
@@ -122,6 +124,7 @@ class Pages:
             about = "" if self.results.has_cases(task) else f": nothing to show, {task.missing}"
             lines.append(f"- [{task.title}]({self.tasks_folder}/{task.name}.md){about}")
         lines.append(f"- [Examples]({self.examples}): what the methods look at in a few test studies")
+        lines.append(f"- [Generated reports]({self.generated}): what the methods write about a few test studies")
         return ["## Tasks", "Every table, comparison and figure of a task:", "\n".join(lines)]
 
     def _flow_section(self) -> list[str]:

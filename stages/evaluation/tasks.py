@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stages.evaluation.cases import CHANCE, METADATA, ORACLE
+from stages.evaluation.cases import CHANCE, METADATA, MOST_FREQUENT, ORACLE
 from stages.evaluation.quantities import (
     ALL,
     CLASSIFICATION,
@@ -15,12 +15,13 @@ from stages.evaluation.quantities import (
     SHORTCUTS,
     Quantity,
 )
+from stages.evaluation.text_tasks import GENERATION_TASK
 from stages.evaluation.views import Column, Task, View
 
 #: the same network trained from scratch, without a pretraining
 SCRATCH = "scratch"
 #: rows that are no pretraining objective, in the order of the tables
-REFERENCES = (CHANCE, METADATA, ORACLE, SCRATCH)
+REFERENCES = (CHANCE, METADATA, ORACLE, SCRATCH, MOST_FREQUENT)
 
 
 #: k of the recalls in the tables
@@ -220,6 +221,7 @@ TASKS = (
         missing="no lesion masks in the evaluated splits (`cohort.masks`)",
         by_class=(("", Column("prompt/pointing_game", "pointing game by finding and size", classes="each")),),
     ),
+    GENERATION_TASK,
     Task(
         name=SHORTCUTS,
         title="Shortcuts",
