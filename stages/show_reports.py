@@ -38,19 +38,19 @@ def main(
     names = load("evaluate_generation.objectives", Evaluated, params).root
     simulated_folder = load("tabulate_results.simulated_folder", SimulatedFolder, params).root
     is_simulated = cohort.resolve().is_relative_to(simulated_folder.resolve())
-    out.parent.mkdir(parents=True, exist_ok=True)
+    rows = {}
     if is_simulated or section.publish_examples:
-        rows = {
-            name: tables.read(generated / f"{name}.parquet", evaluation_tables.GENERATED_TEXTS).to_pylist()
-            for name in names
-        }
+        for name in names:
+            path = generated / f"{name}.parquet"
+            rows[name] = tables.read(path, evaluation_tables.GENERATED_TEXTS).to_pylist()
         page = write_page(rows, read_texts(texts)["english_text"].to_pylist(), section, is_simulated=is_simulated)
+        logger.info("show_reports: %d objectives", len(names))
     else:
-        page = (
-            "# Generated reports\n\nNothing is shown: a real cohort is only if show_reports.publish_examples says so.\n"
-        )
+        missing = "a real cohort is shown only if show_reports.publish_examples says so"
+        page = f"# Generated reports\n\nNothing is shown: {missing}.\n"
+        logger.info("show_reports: nothing shown, %s", missing)
+    out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(page, encoding="utf-8")
-    logger.info("show_reports: %d objectives", len(names))
 
 
 if __name__ == "__main__":

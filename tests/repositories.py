@@ -40,6 +40,9 @@ def change_params(path, values, objectives):
         params[section].update(changed)
     for name in [name for name in params["objectives"] if name not in objectives]:
         del params["objectives"][name]
+    for section in params.values():
+        if isinstance(section.get("objectives"), list):
+            section["objectives"] = [name for name in section["objectives"] if name in objectives]
     with path.open("w", encoding="utf-8") as file:
         yaml.dump(params, file)
 

@@ -75,6 +75,12 @@ def test_objectives_name_their_file_and_similarity():
         assert entry["similarity"] in made | {"data/none"}, name
 
 
+def test_sections_that_list_objectives_list_known_ones():
+    for name, section in PARAMS.items():
+        if isinstance(section.get("objectives"), list):
+            assert set(section["objectives"]) <= set(PARAMS["objectives"]), name
+
+
 def test_every_similarity_is_used():
     used = {entry["similarity"] for entry in PARAMS["objectives"].values()}
     assert {f"data/similarity/{key}.safetensors" for key in PARAMS["similarities"]} <= used
