@@ -9,10 +9,9 @@ from typing import Annotated
 import typer
 from pydantic import RootModel
 
-from stages.artifacts import evaluation_tables, tables
+from stages.artifacts import evaluation_tables, report_tables, tables
 from stages.evaluation.report_examples import ShowReportsParams, write_page
 from stages.params import DEFAULT_PATH, load
-from stages.pretraining.texts import read_texts
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +42,8 @@ def main(
         for name in names:
             path = generated / f"{name}.parquet"
             rows[name] = tables.read(path, evaluation_tables.GENERATED_TEXTS).to_pylist()
-        page = write_page(rows, read_texts(texts)["english_text"].to_pylist(), section, is_simulated=is_simulated)
+        own = tables.read(texts / "texts.parquet", report_tables.TEXTS, ["english_text"])["english_text"].to_pylist()
+        page = write_page(rows, own, section, is_simulated=is_simulated)
         logger.info("show_reports: %d objectives", len(names))
     else:
         missing = "a real cohort is shown only if show_reports.publish_examples says so"

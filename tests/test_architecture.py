@@ -85,7 +85,6 @@ def test_every_stage_is_an_entry_point_with_a_main():
                 "evaluate_localisation_references",
                 "evaluate_segmentation",
                 "draw_saliency",
-                "show_reports",
                 "train_report_decoder",
             },
         ),

@@ -12,14 +12,12 @@ import pyarrow as pa
 from pydantic import Field
 
 from stages.artifacts import evaluation_tables, report_tables, tables, tensors
-from stages.evaluation.quantities import ALL
+from stages.evaluation.quantities import ALL, DECODER, NEAREST
 from stages.evaluation.text_metrics import TextMetrics
 from stages.params import Params
 from stages.reports.extraction import reader_of
 from stages.reports.sections import BODY, detect_language
 
-#: who writes: the decoder that all methods share, or the training study whose image is most similar
-DECODER, NEAREST = "decoder", "nearest"
 KINDS = (DECODER, NEAREST)
 PRECISION, RECALL, F1 = "findings_precision", "findings_recall", "findings_f1"
 SIDE_F1, SITE_F1 = "side_f1", "site_f1"

@@ -15,8 +15,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from stages.evaluation.generation import (
-    DECODER,
-    NEAREST,
     FindingsReader,
     GenerationParams,
     Judge,
@@ -24,6 +22,7 @@ from stages.evaluation.generation import (
     read_statements,
 )
 from stages.evaluation.grounding_maps import read_images
+from stages.evaluation.quantities import DECODER, NEAREST
 from stages.evaluation.report_writing import ReportMap, SharedWriter, Writer
 from stages.evaluation.text_metrics import TextMetrics
 from stages.evaluation.trained_decoder import TrainedDecoder

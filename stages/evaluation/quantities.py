@@ -10,6 +10,8 @@ GENERATION = "generation"
 SHORTCUTS, RECALL_LOSS = "shortcuts", "recall_loss"
 ALL, ABNORMAL, MACRO = "all", "abnormal", "macro"
 VALIDATION = "validation"
+#: who writes reports: the decoder that all methods share, or the training study whose image is most similar
+DECODER, NEAREST = "decoder", "nearest"
 #: protocol whose cases are a task of their own, in whichever file they lie
 FINE_TUNING = "fine_tuning"
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from stages.evaluation.generation import DECODER, NEAREST
+from stages.evaluation.quantities import DECODER, NEAREST
 from stages.params import Params
 
 _WRITERS = {DECODER: "decoder", NEAREST: "most similar training image"}
