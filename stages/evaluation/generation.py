@@ -13,7 +13,7 @@ from pydantic import Field
 
 from stages.artifacts import evaluation_tables, report_tables, tables, tensors
 from stages.evaluation.quantities import ALL, DECODER, NEAREST
-from stages.evaluation.text_metrics import TextMetrics
+from stages.evaluation.text_metrics import TextMetrics, words_of
 from stages.params import Params
 from stages.reports.extraction import reader_of
 from stages.reports.sections import BODY, detect_language
@@ -21,6 +21,7 @@ from stages.reports.sections import BODY, detect_language
 KINDS = (DECODER, NEAREST)
 PRECISION, RECALL, F1 = "findings_precision", "findings_recall", "findings_f1"
 SIDE_F1, SITE_F1 = "side_f1", "site_f1"
+COPIED = "copied"
 NORMAL = "normal"
 DECIMALS = 6
 _INDEX = ["statement_offsets", "statement_rows"]
@@ -117,7 +118,7 @@ class Judge:
 
     Args:
         reader: of findings.
-        metrics: of words.
+        known: training reports; they say how common words are, and what is copied.
         references: English wording of each text, by ``text_id``.
         statements: what each states.
     """
@@ -125,11 +126,12 @@ class Judge:
     def __init__(
         self,
         reader: FindingsReader,
-        metrics: TextMetrics,
+        known: Sequence[str],
         references: Sequence[str],
         statements: Sequence[Statements],
     ) -> None:
-        self._reader, self._metrics = reader, metrics
+        self._reader, self._metrics = reader, TextMetrics(known)
+        self._known = {tuple(words_of(text)) for text in known}
         self._references, self._statements = references, statements
         self._read: dict[str, Statements] = {}
         self._scored: dict[tuple[str, int], list[tuple[str, str, float]]] = {}
@@ -156,6 +158,7 @@ class Judge:
             self._scored[key] = [
                 *finding_cases(self._read[text], self._statements[text_id]),
                 *((metric, ALL, value) for metric, value in words.items()),
+                (COPIED, ALL, float(tuple(words_of(text)) in self._known)),
             ]
         return self._scored[key]
 

@@ -24,7 +24,6 @@ from stages.evaluation.generation import (
 from stages.evaluation.grounding_maps import read_images
 from stages.evaluation.quantities import DECODER, NEAREST
 from stages.evaluation.report_writing import ReportMap, SharedWriter, Writer
-from stages.evaluation.text_metrics import TextMetrics
 from stages.evaluation.trained_decoder import TrainedDecoder
 from stages.imaging.shards import VolumeStore
 from stages.pretraining.export import exported_seeds, load_config, load_encoders
@@ -91,7 +90,7 @@ class GenerationInputs:
         """
         return Judge(
             FindingsReader(extraction.lexicon, extraction.spacy_model),
-            TextMetrics(self.training_texts()),
+            self.training_texts(),
             self.references,
             read_statements(texts, findings),
         )

