@@ -163,7 +163,7 @@ def test_a_writer_of_the_methods_own_stands_beside_the_others(cohort):
             text = torch.from_numpy(self.vocabulary.encode(["Normal brain."], 16))
             return text.expand(len(volumes_BSX), -1)
 
-    written = write_reports(model, inputs, decoder, params, {"own": lambda folder, seed: Own()})
+    written = write_reports(model, inputs, decoder, params, lambda folder, seed: Own())
     assert {one.text for one in written if one.kind == "own"} == {"Normal brain."}
     assert {one.kind for one in written} == {"decoder", "nearest", "own"}
 

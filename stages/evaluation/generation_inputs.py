@@ -5,7 +5,7 @@ Shape suffixes: N images, D embedding, E width of the sentence encoder.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from stages.evaluation.generation import (
     read_statements,
 )
 from stages.evaluation.grounding_maps import read_images
-from stages.evaluation.quantities import DECODER, NEAREST
+from stages.evaluation.quantities import DECODER, NEAREST, OWN
 from stages.evaluation.report_writing import ReportMap, SharedWriter, Writer
 from stages.evaluation.trained_decoder import TrainedDecoder
 from stages.imaging.shards import VolumeStore
@@ -116,7 +116,7 @@ def write_reports(
     inputs: GenerationInputs,
     shared: TrainedDecoder,
     params: GenerationParams,
-    own_writers: Mapping[str, OwnWriter] | None = None,
+    make_own: OwnWriter | None = None,
 ) -> list[Written]:
     """Let every writer write about the evaluated images, for every seed of a method.
 
@@ -125,7 +125,7 @@ def write_reports(
         inputs: images and reports.
         shared: the decoder that all methods share.
         params: of the evaluation.
-        own_writers: by name, writers that the method brings itself.
+        make_own: makes the writer that the method brings itself.
 
     Returns:
         What was written; nothing where training or evaluation has no report.
@@ -140,10 +140,9 @@ def write_reports(
         image_ND = embed(encoder, inputs.bank, training, params.batch_size)
         report_NE = shared.vectors(inputs.images.text_ids_N[training])
         to_report = ReportMap.fit(image_ND, report_NE, params.penalty, params.temperature)
-        writers: dict[str, Writer] = {
-            DECODER: SharedWriter(encoder, to_report, shared.decoder, shared.vocabulary),
-            **{kind: make(model, seed) for kind, make in (own_writers or {}).items()},
-        }
+        writers: dict[str, Writer] = {DECODER: SharedWriter(encoder, to_report, shared.decoder, shared.vocabulary)}
+        if make_own is not None:
+            writers[OWN] = make_own(model, seed)
         for kind, writer in writers.items():
             texts = write_texts(writer, inputs.bank, rows, params.batch_size)
             written += inputs.written(rows, texts, kind=kind, seed=seed)

@@ -10,8 +10,9 @@ GENERATION = "generation"
 SHORTCUTS, RECALL_LOSS = "shortcuts", "recall_loss"
 ALL, ABNORMAL, MACRO = "all", "abnormal", "macro"
 VALIDATION = "validation"
-#: who writes reports: the decoder that all methods share, or the training study whose image is most similar
-DECODER, NEAREST = "decoder", "nearest"
+#: who writes reports: the decoder that all methods share, the training study whose image is most similar, or a
+#: decoder that the method brings itself
+DECODER, NEAREST, OWN = "decoder", "nearest", "own"
 #: protocol whose cases are a task of their own, in whichever file they lie
 FINE_TUNING = "fine_tuning"
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from stages.evaluation.quantities import DECODER, NEAREST
+from stages.evaluation.quantities import DECODER, NEAREST, OWN
 from stages.params import Params
 
-_WRITERS = {DECODER: "decoder", NEAREST: "most similar training image"}
+_WRITERS = {DECODER: "decoder", NEAREST: "most similar training image", OWN: "its own decoder"}
 _INTRODUCTION = """# Generated reports
 
 {cohort}, {split} split, pretraining seed {seed}. Studies lie evenly over the split, in the order of the reports:

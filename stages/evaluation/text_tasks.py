@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from stages.evaluation.cases import MOST_FREQUENT
-from stages.evaluation.quantities import ALL, GENERATION, Quantity
+from stages.evaluation.quantities import ALL, DECODER, GENERATION, NEAREST, OWN, Quantity
 from stages.evaluation.views import Column, Task, View
 
 _FINDINGS = (
@@ -21,26 +21,31 @@ GENERATION_TASK = Task(
     views=(
         View(
             "",
-            tuple(Column(f"decoder/{metric}", title) for metric, title in (*_FINDINGS, _BLEU[3], *_WORDS)),
+            tuple(Column(f"{DECODER}/{metric}", title) for metric, title in (*_FINDINGS, _BLEU[3], *_WORDS)),
             is_every_split=True,
         ),
-        View("Word for word a training report", (Column("decoder/copied", "share of texts"),), is_every_split=True),
+        View(
+            "Decoder of the method's own",
+            tuple(Column(f"{OWN}/{metric}", title) for metric, title in (*_FINDINGS, _BLEU[3], *_WORDS)),
+            is_every_split=True,
+        ),
+        View("Word for word a training report", (Column(f"{DECODER}/copied", "share of texts"),), is_every_split=True),
         View(
             "Report of the most similar training image",
-            tuple(Column(f"nearest/{metric}", title) for metric, title in (*_FINDINGS, _BLEU[3], *_WORDS)),
+            tuple(Column(f"{NEAREST}/{metric}", title) for metric, title in (*_FINDINGS, _BLEU[3], *_WORDS)),
             is_every_split=True,
         ),
         View(
             "Findings with their side and site, and shorter word sequences",
             tuple(
                 Column(f"{kind}/{metric}", f"{title}, {kind}")
-                for kind in ("decoder", "nearest")
+                for kind in (DECODER, NEAREST)
                 for metric, title in (("side_f1", "F1 with side"), ("site_f1", "F1 with site"), *_BLEU[:3])
             ),
         ),
-        View("F1 by finding, decoder", (Column("decoder/findings_f1", "", classes="each"),)),
+        View("F1 by finding, decoder", (Column(f"{DECODER}/findings_f1", "", classes="each"),)),
     ),
-    primary=Quantity(GENERATION, "decoder/findings_f1", "", ALL),
+    primary=Quantity(GENERATION, f"{DECODER}/findings_f1", "", ALL),
     primary_title="report generation, findings F1",
     reading="One small decoder writes the reports of every method, from the embedding of a report that a linear map "
     "makes of the frozen image embedding; beside it the report of the training study whose image is most similar "
@@ -51,5 +56,5 @@ GENERATION_TASK = Task(
     "word, and some of the rest is no proper sentence. `most_frequent` is the report that most training studies have.",
     missing="no study of training and of an evaluated split has a report",
     labels_name="reports",
-    by_class=(("", Column("decoder/findings_f1", "F1 by finding", classes="each")),),
+    by_class=(("", Column(f"{DECODER}/findings_f1", "F1 by finding", classes="each")),),
 )
