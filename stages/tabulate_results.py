@@ -17,7 +17,7 @@ from stages.evaluation.audits import Audits
 from stages.evaluation.classification import ClassificationParams
 from stages.evaluation.collection import collect, read_source
 from stages.evaluation.figures import draw_all
-from stages.evaluation.quantities import REGIONS, VQA
+from stages.evaluation.quantities import GENERATION, REGIONS, VQA
 from stages.evaluation.region_areas import RegionsParams
 from stages.evaluation.report import Pages
 from stages.evaluation.tables import Results, TabulateParams
@@ -31,8 +31,8 @@ class Objectives(RootModel[dict[str, Any]]):
     """Section ``objectives``: its keys are the rows of the tables."""
 
 
-class Chosen(RootModel[list[str]]):
-    """Objectives that a costly task evaluates."""
+class Evaluated(RootModel[list[str]]):
+    """Objectives that a task is evaluated for, where not for all."""
 
 
 def main(
@@ -45,6 +45,7 @@ def main(
     cohort: Annotated[Path, typer.Option(help="Where the cohort was read from; only tells whether it is simulated.")],
     examples: Annotated[Path, typer.Option(help="Page of example figures; only linked.")],
     answers: Annotated[Path, typer.Option(help="Page of questions with answers; only linked.")],
+    generated: Annotated[Path, typer.Option(help="Page of generated reports; only linked.")],
     tables_folder: Annotated[Path, typer.Option("--tables", help="Folder of CSV tables to write.")],
     figures: Annotated[Path, typer.Option(help="Folder of figures to write.")],
     pages: Annotated[Path, typer.Option(help="Folder of one page a task to write (Markdown).")],
@@ -74,6 +75,7 @@ def main(
         tasks_folder=os.path.relpath(pages, readme.parent),
         examples=os.path.relpath(examples, readme.parent),
         answers=os.path.relpath(answers, readme.parent),
+        generated=os.path.relpath(generated, readme.parent),
     )
     _write(readme, composed.write_first())
     back, beside = os.path.relpath(readme, pages), os.path.relpath(figures, pages)
@@ -95,7 +97,11 @@ def estimate(evaluations: Path, cohort: Path, params: Path) -> Results:
         params=section,
         rules=Rules(classification.min_positives, tuple(classification.subtype_tasks), regions.min_positives),
         is_simulated=cohort.resolve().is_relative_to(section.simulated_folder.resolve()),
-        evaluated={REGIONS: regions.objectives, VQA: load("evaluate_vqa.objectives", Chosen, params).root},
+        evaluated={
+            REGIONS: regions.objectives,
+            GENERATION: load("evaluate_generation.objectives", Evaluated, params).root,
+            VQA: load("evaluate_vqa.objectives", Evaluated, params).root,
+        },
     )
 
 

@@ -11,6 +11,7 @@ SKILLS = {
     "chance": 0.0,
     "blind": 0.0,
     "prior": 0.4,
+    "most_frequent": 0.05,
     "oracle": 0.9,
     "scratch": 0.1,
     "random": 0.1,
@@ -41,6 +42,8 @@ def write_measured(files, objectives, *, has_masks=True, num_seeds=2):
         builder.write("vqa", name, builder.vqa(name))
     for name in ("chance", "prior", *objectives):
         builder.write_regions(name)
+    for name in ("most_frequent", *objectives):
+        builder.write("generation", name, builder.generation(name))
     for name in objectives:
         builder.write("shortcuts", name, builder.shortcuts(name))
         builder.write("recall_loss", name, builder.recall_loss(name))
@@ -59,7 +62,7 @@ class Builder:
     def cases(self, name, metric, *, cls="all", studies=None, share=None, level=0.0, slope=1.0):
         """Values around ``level`` plus ``slope`` times the skill, correlated over methods."""
         chosen = range(len(self.files.study_ids)) if studies is None else studies
-        seeds = range(1 if name in ("chance", "oracle") else self.num_seeds)
+        seeds = range(1 if name in ("chance", "oracle", "most_frequent") else self.num_seeds)
         return [
             {
                 "objective": name, "seed": seed, "split": self.files.splits[n], "study_id": self.files.study_ids[n],
@@ -105,6 +108,19 @@ class Builder:
     def vqa(self, name):
         by_kind = [row for kind in ("presence", "site") for row in self.cases(name, "balanced_accuracy", cls=kind)]
         return [*by_kind, *self.cases(name, "closed_accuracy"), *self.cases(name, "open_accuracy")]
+
+    def generation(self, name):
+        metrics = [
+            f"{kind}/{metric}"
+            for kind in ("decoder", "nearest")
+            for metric in ("findings_f1", "findings_precision", "findings_recall", "side_f1", "bleu_4", "cider")
+        ]
+        by_class = [
+            row
+            for column, finding in enumerate(LESIONS)
+            for row in self.cases(name, "decoder/findings_f1", cls=finding, studies=self.with_finding(column))
+        ]
+        return [row for metric in metrics for row in self.cases(name, metric)] + by_class
 
     def shortcuts(self, name):
         drops = [row for sequence in ("T1", "T2", "all") for row in self.cases(name, "ndcg_drop", cls=sequence)]

@@ -69,8 +69,8 @@ def test_every_stage_is_an_entry_point_with_a_main():
     ("package", "allowed"),
     [
         ("sentence_transformers", {"encode_texts"}),
-        ("spacy", {"extract_findings"}),
-        ("scispacy", {"extract_findings"}),
+        ("spacy", {"extract_findings", "evaluate_generation", "evaluate_generation_references"}),
+        ("scispacy", {"extract_findings", "evaluate_generation", "evaluate_generation_references"}),
         ("lightning_fabric", {"pretrain"}),
         ("SimpleITK", {"register_atlas"}),
         (
@@ -80,6 +80,8 @@ def test_every_stage_is_an_entry_point_with_a_main():
                 "pretrain",
                 "embed_studies",
                 "evaluate_finetuning",
+                "evaluate_generation",
+                "evaluate_generation_references",
                 "evaluate_localisation",
                 "evaluate_localisation_references",
                 "evaluate_regions",
@@ -87,6 +89,7 @@ def test_every_stage_is_an_entry_point_with_a_main():
                 "evaluate_segmentation",
                 "evaluate_vqa",
                 "draw_saliency",
+                "train_report_decoder",
             },
         ),
         ("matplotlib", {"prepare_volumes", "tabulate_results", "draw_saliency"}),

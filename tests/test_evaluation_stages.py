@@ -66,6 +66,7 @@ def tabulate(files, folder="results"):
         cohort=files.path("dicom"),
         examples=files.path(f"{folder}/examples/README.md"),
         answers=files.path(f"{folder}/answers.md"),
+        generated=files.path(f"{folder}/generated_reports.md"),
         tables_folder=files.path(f"{folder}/tables"),
         figures=files.path(f"{folder}/figures"),
         pages=files.path(f"{folder}/tasks"),

@@ -38,6 +38,7 @@ OBJECTIVE_CODE = {
     "pretrain": ["data/code/objectives/${item.method}.txt"],
     "audit_negatives": ["data/code/objectives"],
     "evaluate_regions": ["data/code/objectives"],
+    "evaluate_generation": ["data/code/objectives"],
     "evaluate_vqa": ["data/code/objectives"],
     "evaluate_vqa_blind": ["data/code/objectives"],
 }
@@ -76,6 +77,12 @@ def test_objectives_name_their_file_and_similarity():
         assert (ROOT / f"{OBJECTIVES}{entry['method']}.py").is_file(), name
         made = {f"data/similarity/{key}.safetensors" for key in PARAMS["similarities"]}
         assert entry["similarity"] in made | {"data/none"}, name
+
+
+def test_sections_that_list_objectives_list_known_ones():
+    for name, section in PARAMS.items():
+        if isinstance(section.get("objectives"), list):
+            assert set(section["objectives"]) <= set(PARAMS["objectives"]), name
 
 
 def test_every_similarity_is_used():

@@ -15,6 +15,7 @@ TINY = {
     "evaluate_classification": {"min_positives": 1, "num_draws": 2},
     "evaluate_finetuning": {"min_updates": 2, "max_updates": 4},
     "evaluate_segmentation": {"updates": 2},
+    "train_report_decoder": {"updates": 2},
     "tabulate_results": {"num_resamples": 50},
 }
 OBJECTIVES = ("clip", "selip", "random")
@@ -116,6 +117,15 @@ def test_adding_an_objective_touches_no_other(repository):
 
 def test_an_experiment_reruns_only_what_depends_on_it(repository):
     output = run(repository, "dvc", "exp", "run", "-S", "objectives.selip.params.weight=0.11")
-    tasks = ("retrieval", "classification", "finetuning", "segmentation", "localisation", "regions", "shortcuts")
+    tasks = (
+        "retrieval", "classification", "finetuning", "segmentation", "localisation", "regions", "generation",
+        "vqa", "shortcuts",
+    )  # fmt: skip
     expected = {f"{stage}@selip" for stage in ("pretrain", "embed_studies", *(f"evaluate_{task}" for task in tasks))}
-    assert stages_run(output) == expected | {"audit_negatives", "draw_saliency", "tabulate_results"}
+    assert stages_run(output) == expected | {
+        "audit_negatives",
+        "draw_saliency",
+        "show_reports",
+        "show_answers",
+        "tabulate_results",
+    }

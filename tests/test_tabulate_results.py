@@ -162,6 +162,15 @@ def test_tables_repeat_to_the_byte_with_any_number_of_workers(files):
         assert files.path(f"again/{name}").read_bytes() == files.path(f"results/{name}").read_bytes(), name
 
 
+def test_a_task_shows_only_the_objectives_that_it_is_evaluated_for(files):
+    files.write_params(list(OBJECTIVES), evaluate_generation={"objectives": ["clip", "absent"]})
+    tabulate(files, "fewer")
+    files.write_params(list(OBJECTIVES))
+    rows = read_csv(files.path("fewer/tables/results.csv"))
+    assert {row["objective"] for row in rows if row["task"] == "generation"} == {"clip", "most_frequent"}
+    assert {row["objective"] for row in rows if row["task"] == "segmentation"} == {"scratch", *OBJECTIVES}
+
+
 def test_what_is_read_follows_from_the_parameters(files, tmp_path):
     """An objective that was dropped leaves its files behind; one that is declared must have them."""
     files.write_params(["clip", "random"])

@@ -88,3 +88,19 @@ VQA_ANSWERS = Contract(
         ]
     ),
 )
+
+GENERATED_TEXTS = Contract(
+    "generated texts",
+    pa.schema(
+        [
+            column("objective", TEXT, "row of the tables"),
+            column("seed", INT, "seed of the pretraining"),
+            column("split", TEXT, "split that is evaluated"),
+            STUDY,
+            column("kind", TEXT, "who wrote it: decoder, nearest, or a writer of the method's own"),
+            column("sequence", TEXT, "sequence of the image, for unit sequence", nullable=True),
+            column("text_id", INT, "the study's own report"),
+            column("text", TEXT, "what was written, a sentence a line"),
+        ]
+    ),
+)

@@ -13,6 +13,7 @@ from stages.artifacts.tables import Contract
 
 # Names of the rows that are no pretraining objective.
 CHANCE, METADATA, ORACLE, BLIND, PRIOR = "chance", "metadata", "oracle", "blind", "prior"
+MOST_FREQUENT = "most_frequent"
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ U sentences, D embedding; X stands for the spatial axes.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -116,6 +117,26 @@ def similarity_maps(
                         map_P = unit_GD[case.target.patches_P] @ vector_D / len(case.rows)
                         maps[kind][number] = map_P if before_P is None else before_P + map_P
     return maps
+
+
+@dataclass(frozen=True)
+class Shown:
+    """Images as an encoder is shown them.
+
+    Attributes:
+        rows: which images of the cohort they are.
+        volumes_BSX: inputs of the image encoder.
+        is_present_BS: which sequences each image has.
+    """
+
+    rows: Sequence[int]
+    volumes_BSX: Tensor
+    is_present_BS: Tensor
+
+
+def show_images(bank: ImageBank, rows: Sequence[int]) -> Shown:
+    """Read images for an encoder, with their rows."""
+    return Shown(rows, *read_images(bank, rows))
 
 
 def read_images(bank: ImageBank, rows: Sequence[int]) -> tuple[Tensor, Tensor]:

@@ -6,14 +6,13 @@ Shape suffixes: B images, S sequences, X spatial axes, G questions, A answers, Q
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from stages.evaluation.grounding_maps import read_images
+from stages.evaluation.grounding_maps import Shown, show_images
 from stages.evaluation.questions import KINDS, NO, PRESENCE, YES, QuestionSet, Studies
 from stages.imaging.region_store import RegionStore
 from stages.pretraining.image_bank import ImageBank
@@ -24,21 +23,6 @@ from stages.pretraining.towers import Towers
 
 #: in place of an answer that a method does not give
 UNANSWERED = -1
-
-
-@dataclass(frozen=True)
-class Shown:
-    """Images that a head is asked about.
-
-    Attributes:
-        rows: which images of the cohort they are.
-        volumes_BSX: inputs of the image encoder.
-        is_present_BS: which sequences each image has.
-    """
-
-    rows: Sequence[int]
-    volumes_BSX: Tensor
-    is_present_BS: Tensor
 
 
 class OwnHead(Protocol):
@@ -162,10 +146,7 @@ def answer_by_itself(
     needed = np.unique(asked.study_Q[rows_Q])
     images = [row for study in needed for row in studies.rows[study]]
     batches = [images[first : first + batch_size] for first in range(0, len(images), batch_size)]
-    parts = [
-        head.score(Shown(rows, *read_images(bank, rows)), [asked.questions[g] for g in known], answers)
-        for rows in batches
-    ]
+    parts = [head.score(show_images(bank, rows), [asked.questions[g] for g in known], answers) for rows in batches]
     ends = np.cumsum([len(studies.rows[study]) for study in needed])
     by_study = [part_BGA.mean(axis=0) for part_BGA in np.split(torch.cat(parts).cpu().numpy(), ends[:-1])]
     place = {int(study): number for number, study in enumerate(needed)}

@@ -6,10 +6,14 @@ from dataclasses import dataclass
 
 RETRIEVAL, CLASSIFICATION, FINETUNING = "retrieval", "classification", "finetuning"
 SEGMENTATION, LOCALISATION = "segmentation", "localisation"
+GENERATION = "generation"
 SHORTCUTS, RECALL_LOSS = "shortcuts", "recall_loss"
 VQA, REGIONS = "vqa", "regions"
 ALL, ABNORMAL, MACRO = "all", "abnormal", "macro"
 VALIDATION = "validation"
+#: who writes reports: the decoder that all methods share, the training study whose image is most similar, or a
+#: decoder that the method brings itself
+DECODER, NEAREST, OWN = "decoder", "nearest", "own"
 #: protocol whose cases are a task of their own, in whichever file they lie
 FINE_TUNING = "fine_tuning"
 

@@ -40,6 +40,8 @@ class Pages:
     #: page of example figures, and of answered questions, as seen from the first page
     examples: str
     answers: str
+    #: page of generated reports, likewise
+    generated: str
 
     def write_first(self) -> str:
         """Compose the first page in Markdown: declared figures, contrasts, and where the rest is."""
@@ -124,6 +126,7 @@ class Pages:
             lines.append(f"- [{task.title}]({self.tasks_folder}/{task.name}.md){about}")
         lines.append(f"- [Examples]({self.examples}): what the methods look at in a few test studies")
         lines.append(f"- [Answers]({self.answers}): what the methods answer about a few test studies")
+        lines.append(f"- [Generated reports]({self.generated}): what the methods write about a few test studies")
         return ["## Tasks", "Every table, comparison and figure of a task:", "\n".join(lines)]
 
     def _flow_section(self) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stages.evaluation.cases import BLIND, CHANCE, METADATA, ORACLE, PRIOR
+from stages.evaluation.cases import BLIND, CHANCE, METADATA, MOST_FREQUENT, ORACLE, PRIOR
 from stages.evaluation.quantities import (
     ALL,
     CLASSIFICATION,
@@ -16,13 +16,14 @@ from stages.evaluation.quantities import (
     Quantity,
 )
 from stages.evaluation.region_task import REGIONS_TASK
+from stages.evaluation.text_tasks import GENERATION_TASK
 from stages.evaluation.views import Column, Task, View
 from stages.evaluation.vqa_task import VQA_TASK
 
 #: the same network trained from scratch, without a pretraining
 SCRATCH = "scratch"
 #: rows that are no pretraining objective, in the order of the tables
-REFERENCES = (CHANCE, BLIND, METADATA, ORACLE, SCRATCH, PRIOR)
+REFERENCES = (CHANCE, BLIND, METADATA, ORACLE, SCRATCH, PRIOR, MOST_FREQUENT)
 
 
 #: k of the recalls in the tables
@@ -223,6 +224,7 @@ TASKS = (
         by_class=(("", Column("prompt/pointing_game", "pointing game by finding and size", classes="each")),),
     ),
     REGIONS_TASK,
+    GENERATION_TASK,
     VQA_TASK,
     Task(
         name=SHORTCUTS,

@@ -53,7 +53,7 @@ class Vocabulary:
         """
         spellings: dict[str, Counter[str]] = defaultdict(Counter)
         for text in texts:
-            for token in _TOKEN.findall(text):
+            for token in split_words(text):
                 spellings[token.lower()][token] += 1
         counts = {word: counter.total() for word, counter in spellings.items()}
         known = sorted((word for word in counts if counts[word] >= min_count), key=lambda word: (-counts[word], word))
@@ -85,7 +85,7 @@ class Vocabulary:
             Tokens, int64. Shape (B, L) with L at most ``max_tokens``.
         """
         rows = [
-            [BEGIN, *(self._numbers.get(token.lower(), UNKNOWN) for token in _TOKEN.findall(text)), END][:max_tokens]
+            [BEGIN, *(self._numbers.get(token.lower(), UNKNOWN) for token in split_words(text)), END][:max_tokens]
             for text in texts
         ]
         token_BL = np.full((len(rows), max(map(len, rows), default=0)), PADDING, dtype=np.int64)
@@ -98,8 +98,13 @@ class Vocabulary:
         return [_write([self.words[token - NUM_SPECIAL] for token in _inside(tokens)]) for tokens in token_BL.tolist()]
 
 
+def split_words(text: str) -> list[str]:
+    """Split a text into words, numbers and punctuation, as they are written."""
+    return _TOKEN.findall(text)
+
+
 def _written(word: str, spellings: Counter[str]) -> str:
-    """The most frequent spelling if more than a capital at the start of a sentence sets it apart, else small letters."""
+    """The most frequent spelling if more than a first capital sets it apart, else small letters."""
     spelling = min(spellings, key=lambda one: (-spellings[one], one))
     is_apart = spelling[1:] != spelling[1:].lower() or any(letter.isdigit() for letter in spelling)
     return spelling if is_apart else word
