@@ -72,6 +72,17 @@ class ExtremePool(nn.Module):
         """What each token alone would be pooled to. Shape (B, N, 2W)."""
         return self.norm(functional.gelu(tokens_BNW).repeat(1, 1, 2))
 
+    def project_dense(self, tokens_BNW: Tensor, weight_DF: Tensor) -> Tensor:
+        """``dense`` and a linear map behind it at half the cost. Shape (B, N, D).
+
+        A token alone is its own largest and its own mean, and a vector written twice has the mean and
+        variance of the vector: so the norm sees W values, and both halves of its and of the map's weights
+        come together in one matrix.
+        """
+        active_BNW = functional.layer_norm(functional.gelu(tokens_BNW), tokens_BNW.shape[-1:], eps=self.norm.eps)
+        halves_D2W = (weight_DF * self.norm.weight).unflatten(1, (2, -1))
+        return functional.linear(active_BNW, halves_D2W.sum(dim=1), weight_DF @ self.norm.bias)
+
 
 class AttentionPool(nn.Module):
     """A few learned queries read all tokens; their answers are joined into one feature.

@@ -192,6 +192,8 @@ class ImageEncoder(nn.Module):
 
     def _embed_patches(self, tokens: Tokens) -> Tensor:
         if self.fine_projection is None:
+            if isinstance(self.pool, ExtremePool) and isinstance(self.projection, nn.Linear):
+                return self.pool.project_dense(tokens.merged_BMW, self.projection.weight)
             return self.projection(self.pool.dense(tokens.merged_BMW))
         coarse_BWX = self.pool.dense(tokens.merged_BMW).transpose(1, 2).unflatten(2, self.merge.grid)
         coarse_BPW = functional.interpolate(coarse_BWX, size=tokens.fine_BFX.shape[2:]).flatten(2).transpose(1, 2)
