@@ -19,12 +19,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 from copies import ROOT, change, experiment, make_copy, read_yaml, run
 
 from stages.evaluation.areas import Rules
 from stages.evaluation.collection import draw_resamplings, estimate_method
 from stages.evaluation.markdown import write_table
-from stages.evaluation.quantities import ALL, CLASSIFICATION, MACRO, RETRIEVAL, Quantity
+from stages.evaluation.quantities import ALL, CLASSIFICATION, MACRO, REGIONS, RETRIEVAL, Quantity
+from stages.evaluation.region_task import OWN
 from stages.evaluation.tables import Results, TabulateParams
 
 SPLIT, VALIDATION = "test", "validation"
@@ -36,6 +38,11 @@ FIGURES = {
     "probe AUC, 1% of labels": Quantity(CLASSIFICATION, "linear_probe/auc", "", MACRO, 0.01),
     "probe AUC, 10% of labels": Quantity(CLASSIFICATION, "linear_probe/auc", "", MACRO, 0.1),
 }
+# Of the presence head of an objective that has regions.
+OWN_FIGURES = {
+    "region mAP, own head": Quantity(REGIONS, "region_ap", "", ALL),
+    "presence AUC, own head": Quantity(REGIONS, "region_presence/auc", "", MACRO),
+}
 COLUMNS = (
     "ablation", "parameters", "changes", "figure", "split", "value", "low", "high", "n", "num_seeds",
     "default", "delta", "delta_low", "delta_high",
@@ -43,9 +50,14 @@ COLUMNS = (
 # Sections that the figures depend on, beside the entry of the objective and its similarity.
 SECTIONS = (
     "simulate_cohort", "convert_dicom", "prepare_volumes", "extract_findings", "encode_texts", "split_cohort",
-    "pretrain", "embed_studies", "evaluate_retrieval", "evaluate_classification", "tabulate_results",
+    "pretrain", "embed_studies", "evaluate_retrieval", "evaluate_classification",
 )  # fmt: skip
+# Sections that the figures of regions depend on besides, where an objective has them.
+REGION_SECTIONS = ("register_atlas", "evaluate_regions")
+# What intervals depend on; the rest of `tabulate_results` says which comparisons are shown.
+TABULATED = ("seed", "num_resamples", "confidence", "min_patients")
 HASH_DIGITS = 12
+NONE = "data/none"
 
 Changes = Mapping[str, Any]
 
@@ -65,9 +77,9 @@ def resolve(params: Any, base: str, changes: Changes) -> tuple[Any, Any]:
 
 def parameter_hash(params: Any, entry: Any, similarity: Any) -> str:
     """Hash of every parameter that the figures of an ablation depend on."""
-    uses_similarity = entry["similarity"] != "data/none"
-    used = {name: params[name] for name in SECTIONS}
-    used |= {"objective": entry, "similarity": similarity if uses_similarity else None}
+    used = {name: params[name] for name in (*SECTIONS, *(REGION_SECTIONS if has_regions(entry) else ()))}
+    used["tabulate_results"] = {name: params["tabulate_results"][name] for name in TABULATED}
+    used |= {"objective": entry, "similarity": similarity if entry["similarity"] != NONE else None}
     return hashlib.sha256(json.dumps(used, sort_keys=True).encode()).hexdigest()[:HASH_DIGITS]
 
 
@@ -78,13 +90,27 @@ def pipeline_params(params: Any, ablations: Mapping[str, Mapping[str, Changes]])
     for base, rows in ablations.items():
         for name, changes in rows.items():
             entry, similarity = resolve(params, base, changes)
-            if similarity != default and entry["similarity"] != "data/none":
+            if similarity != default and entry["similarity"] != NONE:
                 changed["similarities"][name] = similarity
                 entry["similarity"] = f"data/similarity/{name}.safetensors"
             changed["objectives"][name] = entry
     changed["evaluate_retrieval"]["splits"] = [VALIDATION, SPLIT]
     changed["evaluate_classification"]["splits"] = [SPLIT]
+    changed["evaluate_regions"]["objectives"] = with_regions(changed)
+    # Nothing of these is run, but DVC reads what they would depend on.
+    for section in ("evaluate_generation", "evaluate_vqa"):
+        changed[section]["objectives"] = list(changed["objectives"])[:1]
     return changed
+
+
+def has_regions(entry: Any) -> bool:
+    """Tell whether an objective is given regions of the atlas."""
+    return bool(entry["regions"] != NONE)
+
+
+def with_regions(params: Any) -> list[str]:
+    """Objectives that are given regions of the atlas."""
+    return [name for name, entry in params["objectives"].items() if has_regions(entry)]
 
 
 def is_simulated(params: Any) -> bool:
@@ -99,10 +125,18 @@ def estimate(folder: Path, params: Any, names: list[str]) -> Results:
     """Estimate the figures of every ablation from the cases in a copy."""
     tabulate = TabulateParams.model_validate(json.loads(json.dumps(params["tabulate_results"])))
     classification = params["evaluate_classification"]
-    rules = Rules(classification["min_positives"], tuple(classification["subtype_tasks"]))
+    least = params["evaluate_regions"]["min_positives"]
+    rules = Rules(classification["min_positives"], tuple(classification["subtype_tasks"]), least)
     cases = folder / "data" / "evaluations"
-    files = {name: {task: cases / task / f"{name}.parquet" for task in (RETRIEVAL, CLASSIFICATION)} for name in names}
-    sources = {task: {name: files[name][task] for name in names} for task in (RETRIEVAL, CLASSIFICATION)}
+    files = {name: {task: cases / task / f"{name}.parquet" for task in FIGURES_OF} for name in names}
+    for name in with_regions(params):
+        own = cases / REGIONS / name / f"{name}{OWN}.parquet"
+        # An objective that has no presence head leaves the table of it empty.
+        if pq.read_metadata(own).num_rows:
+            files[name][REGIONS] = own
+    sources = {
+        task: {name: files[name][task] for name in names if task in files[name]} for task in (*FIGURES_OF, REGIONS)
+    }
     resamplings = draw_resamplings(sources, tabulate)
     estimates = {name: estimate_method(files[name], resamplings, tabulate, rules) for name in names}
     return Results(tabulate, estimates, is_simulated=is_simulated(params))
@@ -126,8 +160,9 @@ def table_rows(
             if results.is_public:
                 validation = _validation_figure(folder, name)
                 rows.append(about | {"figure": "nDCG@10", "split": VALIDATION, "value": validation})
-            for title, quantity in FIGURES.items():
-                rows.append(about | {"figure": title, "split": SPLIT} | _cells(results, name, default, quantity))
+            for title, quantity in (FIGURES | OWN_FIGURES).items():
+                if replace(quantity, split=SPLIT) in results.estimates[name]:
+                    rows.append(about | {"figure": title, "split": SPLIT} | _cells(results, name, default, quantity))
     return rows
 
 
@@ -203,7 +238,8 @@ def main() -> None:
     # Some objective has to be the reference, though no table of the copy is made.
     changed["tabulate_results"]["reference"] = names[0]
     make_copy(arguments.copy, changed)
-    run(arguments.copy, "dvc", "repro", *(f"evaluate_{task}@{name}" for name in names for task in FIGURES_OF))
+    targets = [f"evaluate_{task}@{name}" for name in names for task in FIGURES_OF]
+    run(arguments.copy, "dvc", "repro", *targets, *(f"evaluate_{REGIONS}@{name}" for name in with_regions(changed)))
     rows = table_rows(estimate(arguments.copy, changed, names), ablations, params, arguments.copy)
     about = "Simulated cohort" if is_simulated(params) else "Real cohort"
     write_csv(arguments.out, rows)
