@@ -13,6 +13,7 @@ from stages.artifacts import evaluation_tables, tables
 from stages.evaluation.cases import MOST_FREQUENT
 from stages.evaluation.generation import KINDS, GenerationParams, summarise, to_tables
 from stages.evaluation.generation_inputs import GenerationInputs
+from stages.evaluation.quantities import OWN
 from stages.evaluation.summaries import write_json
 from stages.params import DEFAULT_PATH, load
 from stages.reports.extraction import ExtractionParams
@@ -40,7 +41,8 @@ def main(
     rows = inputs.evaluated_rows(section.splits)
     # Of equally frequent ones the first report; it stands in the place of every writer.
     usual = [Counter(known).most_common(1)[0][0]] * len(rows) if known else []
-    written = [one for kind in KINDS for one in inputs.written(rows if usual else rows[:0], usual, kind=kind, seed=0)]
+    asked = rows if usual else rows[:0]
+    written = [one for kind in (*KINDS, OWN) for one in inputs.written(asked, usual, kind=kind, seed=0)]
     cases, _ = to_tables(MOST_FREQUENT, written, judge)
     tables.write(most_frequent, cases, evaluation_tables.MEASURE_CASES)
     write_json(metrics, {MOST_FREQUENT: summarise(cases, written)})

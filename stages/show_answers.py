@@ -1,4 +1,4 @@
-"""Show twenty questions about test studies, the true answers and those of several objectives."""
+"""Show a few questions about test studies, the true answers and those of several objectives."""
 
 from __future__ import annotations
 

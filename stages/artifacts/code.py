@@ -23,12 +23,19 @@ def direct_imports(file: Path, root: Path) -> set[Path]:
     Args:
         file: a Python file.
         root: folder that holds the package ``stages``.
+
+    Raises:
+        ValueError: if an import is relative to the file.
     """
     names: set[str] = set()
     for node in ast.walk(_parse(file)):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+        elif isinstance(node, ast.ImportFrom) and node.level:
+            raise ValueError(
+                f"{file}: relative import in line {node.lineno}, expected `from {PACKAGE}. …`; write it out"
+            )
+        elif isinstance(node, ast.ImportFrom) and node.module:
             names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
     found = {root / f"{name.replace('.', '/')}.py" for name in names if name.split(".")[0] == PACKAGE}
     return {path for path in found if path.is_file()}

@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
-from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 # Of a training step over its forward pass: the backward pass costs twice as much again.
-_STEP_OVER_FORWARD = 3
+STEP_OVER_FORWARD = 3
 # Dense bfloat16 peak of data-centre GPUs in FLOP/s (vendor data sheets), by a part of their name.
 _PEAKS = {"H200": 989e12, "H100": 989e12, "A100": 312e12, "L40S": 362e12, "L4": 121e12}
 
 
-def flops_per_row(tower: nn.Module, inputs: dict[str, Tensor]) -> float:
-    """Floating-point operations that one row of a batch costs in a training step.
+def count_flops(run: Callable[[], object]) -> float:
+    """Floating-point operations of products and convolutions in what a function computes, without gradients.
 
-    Products and convolutions are counted over one forward pass and taken three times; passes that
-    gradient caching repeats do not count (Chowdhery et al., arXiv 2204.02311, appendix B).
-
-    Args:
-        tower: called with the inputs as keyword arguments.
-        inputs: tensors with one row a sample.
+    A training step takes ``STEP_OVER_FORWARD`` times those of the forward pass; passes that gradient caching
+    repeats do not count (Chowdhery et al., arXiv 2204.02311, appendix B).
     """
-    num_rows = len(next(iter(inputs.values())))
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        tower(**inputs)
-    return _STEP_OVER_FORWARD * counter.get_total_flops() / num_rows
+        run()
+    return float(counter.get_total_flops())
 
 
 def peak_flops(device: torch.device) -> float | None:

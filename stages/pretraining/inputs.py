@@ -27,7 +27,9 @@ from stages.pretraining.towers import TowerConfig
 from stages.pretraining.vocabulary import Vocabulary
 from stages.reports.similarity import BatchSimilarity
 
-_MIN_WORD_COUNT = 3
+# Words of fewer patients stay unknown: the vocabulary is exported with the objective.
+_MIN_PATIENTS_OF_WORD = 5
+# Longer reports are cut off.
 _MAX_TOKENS = 64
 
 
@@ -103,9 +105,7 @@ class Inputs:
             self._similarity(table, images, entry.shuffle_seed) if self.similarity.is_file() else None,
             load_labels(self.labels, images, training) if self.labels.is_file() else None,
             SentenceTable.load(self.texts, self.findings) if "sentence_sets" in needs else None,
-            KnowledgeSource.load(self.regions, self.texts, self.findings, images, num_patches)
-            if self.has_regions
-            else None,
+            self._knowledge(images, num_patches) if self.has_regions else None,
             **(self._words(images, training) if "tokens" in needs else {}),
         )
 
@@ -115,7 +115,9 @@ class Inputs:
     def _words(self, images: ImageTable, training: np.ndarray) -> dict[str, Any]:
         """Every text in words of the training texts."""
         texts = read_texts(self.texts)["english_text"].to_pylist()
-        vocabulary = Vocabulary.build([texts[text] for text in images.text_ids_N[training]], _MIN_WORD_COUNT)
+        known = [texts[text_id] for text_id in images.text_ids_N[training]]
+        patients = [images.patient_ids[row] for row in training]
+        vocabulary = Vocabulary.build(known, _MIN_PATIENTS_OF_WORD, patients)
         return {"vocabulary": vocabulary, "token_TL": vocabulary.encode(texts, _MAX_TOKENS)}
 
     def _similarity(self, table: TextTable, images: ImageTable, shuffle_seed: int | None) -> SimilaritySource:

@@ -25,7 +25,7 @@ from stages.pretraining.corpus import Collator, Corpus
 from stages.pretraining.curves import Curves
 from stages.pretraining.export import export_encoders
 from stages.pretraining.facts import gather_facts
-from stages.pretraining.flops import flops_per_row
+from stages.pretraining.flops import STEP_OVER_FORWARD, count_flops
 from stages.pretraining.gradient_cache import CachedEmbeddings
 from stages.pretraining.objectives.base import Objective, Outcome
 from stages.pretraining.optimisation import build_optimiser, learning_rate
@@ -238,11 +238,7 @@ class Trainer:
             picked = rows[first : first + size]
             draws = Draws.none(bank.is_present_NS[picked], len(bank.shape))
             samples = self._collator.collate(picked, draws).to(self._fabric.device)
-            with self._fabric.autocast():
-                text_UD, sentence_MD = (self._towers.text(**inputs) if inputs else None for inputs in samples.texts)
-                image = self._image_tower(**samples.image_inputs)
-            embedded = Embedded(image, text_UD, sentence_MD, self._whole(samples))
-            losses.append(self._objective(assemble(samples, embedded, progress=1.0)).loss.item())
+            losses.append(self._judge(samples).loss.item())
         return float(np.mean(losses)) if losses else None
 
     def _figures(self, outcome: Outcome, step: int) -> dict[str, float]:
@@ -267,20 +263,30 @@ class Trainer:
             self._state = state
 
     def _summary(self, last: dict[str, float]) -> dict[str, float]:
-        rows_B, bank = self._corpus.training_rows[:2], self._corpus.bank
-        draws = Draws.none(bank.is_present_NS[rows_B], len(bank.shape))
-        samples = self._collator.collate(rows_B, draws).to(self._fabric.device)
-        # What the objective itself computes is not counted: it depends on the batch as a whole.
-        flops = sum(
-            flops_per_row(tower, inputs) * len(next(iter(inputs.values()))) / len(rows_B)
-            for tower, inputs in (
-                (self._image_tower, samples.image_inputs),
-                *((self._towers.text, inputs) for inputs in samples.texts),
-            )
-            if inputs
-        )
         num_images = self._recipe.params.updates * self._recipe.params.batch_size
+        about = self._fabric.device, self._fabric.world_size, num_images, self._state["seconds"]
         return {
             **{name: value for name, value in last.items() if name != "step"},
-            **run_figures(self._fabric.device, self._fabric.world_size, num_images, self._state["seconds"], flops),
+            **run_figures(*about, self._flops_per_image()),
         }
+
+    def _flops_per_image(self) -> float:
+        """Cost of one image of a batch without augmentation: towers, what the objective computes, whole images."""
+        size, bank = self._recipe.params.batch_size, self._corpus.bank
+        rows_B = self._corpus.training_rows[:size]
+        draws = Draws.none(bank.is_present_NS[rows_B], len(bank.shape))
+        samples = self._collator.collate(rows_B, draws).to(self._fabric.device)
+        # Whole images are encoded without a gradient, hence once and not three times.
+        whole = count_flops(lambda: self._whole(samples))
+        step = count_flops(lambda: self._judge(samples))
+        return (STEP_OVER_FORWARD * (step - whole) + whole) / len(rows_B)
+
+    @torch.no_grad()
+    def _judge(self, samples: Samples) -> Outcome:
+        """What the objective says of a batch as it is."""
+        with self._fabric.autocast():
+            text_UD, sentence_MD = (self._towers.text(**inputs) if inputs else None for inputs in samples.texts)
+            image = self._image_tower(**samples.image_inputs)
+        embedded = Embedded(image, text_UD, sentence_MD, self._whole(samples))
+        outcome: Outcome = self._objective(assemble(samples, embedded, progress=1.0))
+        return outcome

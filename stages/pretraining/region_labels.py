@@ -11,11 +11,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from stages.reports.statements import NORMAL
-
 PRESENT, ABSENT, UNKNOWN = 1, 0, -1
 WHOLE = "whole_brain"
-_BOTH_SIDES = "bilateral"
+# What lies at the midline of a divided site lies on both sides of it.
+_BOTH_SIDES = frozenset({"bilateral", "midline"})
 
 
 class Region(Protocol):
@@ -41,9 +40,10 @@ def region_labels(
     """Tell of each image which findings its report states in which regions.
 
     A finding that is present somewhere is present in the regions of its site and side, and in the whole
-    brain. One that is denied without a site is absent from every region, and a normal report denies all.
-    What is uncertain, or said of a paired site without its side, is unknown; so is whatever no statement
-    mentions: a report that places an infarct does not deny others. Presence outweighs denial.
+    brain. One that is denied without a site is absent from every region. What is uncertain, or said of a
+    paired site without its side, is unknown; so is whatever no statement mentions: a report that places an
+    infarct does not deny others, and one that calls the brain normal denies nothing by name, as in
+    ``evaluation.mining``. Presence outweighs denial.
 
     Args:
         statements: rows of ``findings.parquet``.
@@ -78,22 +78,23 @@ def mirrored_order(regions: Sequence[Region]) -> np.ndarray:
 def _apply(
     labels_FR: np.ndarray, statement: Mapping[str, Any], number: Mapping[str, int], regions: Sequence[Region]
 ) -> None:
-    finding, assertion = statement["finding"], statement["assertion"]
-    if finding == NORMAL:
-        if assertion == "present" and statement["site"] in (None, WHOLE):
-            labels_FR[:] = ABSENT
-        return
-    row = number.get(finding)
+    row = number.get(statement["finding"])
     if row is None:
         return
-    site, side = statement["site"], statement["side"]
+    assertion, site, side = statement["assertion"], statement["site"], statement["side"]
     if assertion == "present":
         labels_FR[row, _surely_meant(regions, site, side)] = PRESENT
         # A denial in general ("no infarct") with a finding beside it cannot be meant of the doubtful places.
         is_doubtful_R = _perhaps_meant(regions, site, side) & (labels_FR[row] != PRESENT)
         labels_FR[row, is_doubtful_R] = UNKNOWN
+    elif assertion == "absent":
+        labels_FR[row, _perhaps_meant(regions, site, side)] = ABSENT
     else:
-        labels_FR[row, _perhaps_meant(regions, site, side)] = ABSENT if assertion == "absent" else UNKNOWN
+        labels_FR[row, _perhaps_meant(regions, site, side) | _is_whole(regions)] = UNKNOWN
+
+
+def _is_whole(regions: Sequence[Region]) -> np.ndarray:
+    return np.array([region.site == WHOLE for region in regions])
 
 
 def _surely_meant(regions: Sequence[Region], site: str | None, side: str | None) -> np.ndarray:
@@ -101,7 +102,7 @@ def _surely_meant(regions: Sequence[Region], site: str | None, side: str | None)
     return np.array(
         [
             region.site == WHOLE
-            or (region.site == site and (region.side is None or side == _BOTH_SIDES or side == region.side))
+            or (region.site == site and (region.side is None or side in _BOTH_SIDES or side == region.side))
             for region in regions
         ]
     )
@@ -113,7 +114,7 @@ def _perhaps_meant(regions: Sequence[Region], site: str | None, side: str | None
         return np.ones(len(regions), dtype=bool)
     return np.array(
         [
-            region.site == site and (region.side is None or side in (None, _BOTH_SIDES) or side == region.side)
+            region.site == site and (region.side is None or side is None or side in _BOTH_SIDES or side == region.side)
             for region in regions
         ]
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
+from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -44,19 +45,24 @@ class Vocabulary:
             )
 
     @classmethod
-    def build(cls, texts: Iterable[str], min_count: int) -> Vocabulary:
+    def build(cls, texts: Iterable[str], min_count: int, owners: Iterable[str] | None = None) -> Vocabulary:
         """Collect the words of texts, the most frequent first, then by alphabet.
 
         Args:
             texts: training reports; what no training report holds must not be known.
             min_count: rarer words stay unknown.
+            owners: patient of each text; words of fewer patients than ``min_count`` then stay unknown, however
+                often they write them. None counts words.
         """
         spellings: dict[str, Counter[str]] = defaultdict(Counter)
-        for text in texts:
+        owners_of: dict[str, set[str]] = defaultdict(set)
+        for text, owner in zip(texts, owners or repeat(""), strict=owners is not None):
             for token in split_words(text):
                 spellings[token.lower()][token] += 1
+                owners_of[token.lower()].add(owner)
         counts = {word: counter.total() for word, counter in spellings.items()}
-        known = sorted((word for word in counts if counts[word] >= min_count), key=lambda word: (-counts[word], word))
+        decisive = counts if owners is None else {word: len(own) for word, own in owners_of.items()}
+        known = sorted((word for word in counts if decisive[word] >= min_count), key=lambda word: (-counts[word], word))
         return cls([_written(word, spellings[word]) for word in known])
 
     @classmethod

@@ -39,6 +39,12 @@ def test_a_circle_of_imports_ends(root):
     assert names(closure(root / "stages" / "middle.py", root)) == ["middle", "shared"]
 
 
+def test_a_relative_import_is_refused(root):
+    (root / "stages" / "run.py").write_text("from . import shared\n")
+    with pytest.raises(ValueError, match=r"run.py: relative import in line 1"):
+        closure(root / "stages" / "run.py", root)
+
+
 def test_data_beside_a_module_is_part_of_it(root):
     languages = root / "stages" / "reports" / "lexicon" / "languages"
     languages.mkdir(parents=True)

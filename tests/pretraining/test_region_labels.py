@@ -41,8 +41,9 @@ def labels(*statements):
         ([state("infarct", "absent")], [ABSENT] * 4),
         ([state("infarct", "absent", "frontal_lobe")], [ABSENT, ABSENT, UNKNOWN, UNKNOWN]),
         ([state("infarct", "absent", "frontal_lobe", "right")], [UNKNOWN, ABSENT, UNKNOWN, UNKNOWN]),
-        ([state("normal")], [ABSENT] * 4),
-        ([state("normal", "absent")], [UNKNOWN] * 4),
+        ([state("infarct", site="frontal_lobe", side="midline")], [PRESENT, PRESENT, UNKNOWN, PRESENT]),
+        ([state("normal")], [UNKNOWN] * 4),
+        ([state("infarct", "uncertain", "brainstem")], [UNKNOWN] * 4),
         ([state("cyst")], [UNKNOWN] * 4),
         ([state("glioma")], [UNKNOWN] * 4),
     ],
@@ -59,6 +60,11 @@ def test_presence_outweighs_doubt_and_doubt_outweighs_denial_in_any_order(is_rev
         state("infarct", site="frontal_lobe", side="left"),
     ]
     assert labels(*(reversed(statements) if is_reversed else statements))[0] == [PRESENT, ABSENT, UNKNOWN, PRESENT]
+
+
+def test_a_doubtful_place_leaves_the_whole_brain_in_doubt():
+    stated = labels(state("infarct", "absent"), state("infarct", "uncertain", "brainstem"))
+    assert stated[0] == [ABSENT, ABSENT, UNKNOWN, UNKNOWN]
 
 
 def test_a_finding_without_a_place_undoes_a_general_denial():

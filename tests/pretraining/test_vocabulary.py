@@ -78,3 +78,9 @@ def test_words_that_differ_by_case_only_are_refused():
 
 def test_no_texts_give_no_rows():
     assert Vocabulary.build([], min_count=1).encode([], max_tokens=5).shape == (0, 0)
+
+
+def test_a_word_that_one_patient_writes_often_is_not_known():
+    texts = ["no Meier Meier Meier", "no mass", "no mass"]
+    assert Vocabulary.build(texts, 2, owners=["a", "a", "b"]).words == ("no", "mass")
+    assert "meier" in {word.lower() for word in Vocabulary.build(texts, 2).words}

@@ -63,7 +63,6 @@ class GkMvlp(nn.Module):
             decoder_width: of the decoder and of the memory.
             decoder_depth: its blocks.
             decoder_heads: attention heads of a block.
-            max_tokens: longest report, special tokens included.
             contrast_weight: a.
             matching_weight: b.
             language_weight: c.
@@ -86,7 +85,6 @@ class GkMvlp(nn.Module):
         decoder_width: int = Field(default=64, ge=1)
         decoder_depth: int = Field(default=1, ge=1)
         decoder_heads: int = Field(default=4, ge=1)
-        max_tokens: int = Field(default=64, ge=2)
         contrast_weight: float = Field(default=1.0, ge=0)
         matching_weight: float = Field(default=1.0, ge=0)
         language_weight: float = Field(default=1.0, ge=0)
@@ -126,7 +124,7 @@ class GkMvlp(nn.Module):
         )
         self.matching = TextMatching(facts.embedding_dim, params.decoder_width, params.decoder_heads)
         self.decoder = ReportDecoder(
-            facts.vocabulary_size, params.decoder_width, params.decoder_depth, params.decoder_heads, params.max_tokens
+            facts.vocabulary_size, params.decoder_width, params.decoder_depth, params.decoder_heads, facts.max_tokens
         )
         if params.regions == "permuted":
             # Both are part of the state, so that a killed run goes on with the orders that it would have drawn.

@@ -46,6 +46,7 @@ FACTS = Facts(
     definition_FE=torch.randn(F, E, generator=torch.Generator().manual_seed(7)),
     name_FE=torch.randn(F, E, generator=torch.Generator().manual_seed(8)),
     vocabulary_size=VOCABULARY,
+    max_tokens=L,
 )
 
 

@@ -10,7 +10,7 @@ from stages.pretraining.objectives.gk_mvlp import GkMvlp, presence_loss
 
 B, U, D, P, R, F, E, L, VOCABULARY = 6, 5, 8, 7, 4, 3, 5, 6, 11
 INDEX = (0, 1, 2, 3, 4, 1)
-SMALL = {"width": 8, "decoder_width": 8, "decoder_heads": 2, "max_tokens": L}
+SMALL = {"width": 8, "decoder_width": 8, "decoder_heads": 2}
 
 
 def facts(**changes):
@@ -23,6 +23,7 @@ def facts(**changes):
             definition_FE=torch.randn(F, E, generator=random),
             name_FE=torch.randn(F, E, generator=random),
             vocabulary_size=VOCABULARY,
+            max_tokens=L,
         ),
         **changes,
     )
