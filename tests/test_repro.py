@@ -122,10 +122,6 @@ def test_an_experiment_reruns_only_what_depends_on_it(repository):
         "vqa", "shortcuts",
     )  # fmt: skip
     expected = {f"{stage}@selip" for stage in ("pretrain", "embed_studies", *(f"evaluate_{task}" for task in tasks))}
-    assert stages_run(output) == expected | {
-        "audit_negatives",
-        "draw_saliency",
-        "show_reports",
-        "show_answers",
-        "tabulate_results",
-    }
+    expected |= {"audit_negatives", "draw_saliency", "tabulate_results"}
+    # Pages of texts and answers: where those come out the same, nothing is shown anew.
+    assert expected <= stages_run(output) <= expected | {"show_reports", "show_answers"}
