@@ -1,8 +1,8 @@
 """GK-MVLP (Deng et al., arXiv 2404.14750): knowledge of findings, grounded in regions of the image.
 
-As published: knowledge prompts fused with visual features of their anatomical regions and with global
-ones by a transformer; image-text contrast (ITC), image-text matching (ITM), language modelling (LM) and
-classification of findings by region (ECLS), summed.
+After the paper's abstract; its details were not at hand. Knowledge prompts fused with visual features of
+their anatomical regions and with global ones by a transformer; image-text contrast (ITC), image-text
+matching (ITM), language modelling (LM) and classification of findings by region (ECLS), summed.
 
 Ours, where the paper leaves it open or a head MRI asks for it:
 

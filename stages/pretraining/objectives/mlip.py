@@ -1,8 +1,9 @@
 """MLIP (Liu et al., arXiv 2401.01591): masked contrastive learning with local matching of sentences and patches.
 
-As published: images are shown with patches hidden; image-report pairs weigh by how much of what the
-report speaks of stayed visible (semantic integrity); sentences and patches are matched by partial
-optimal transport in both directions; hidden patches are reconstructed.
+After the paper's abstract; its details were not at hand. Images are shown with patches hidden;
+image-report pairs weigh by how much of what the report speaks of stayed visible (semantic integrity);
+sentences and patches are matched by partial optimal transport in both directions; hidden patches are
+reconstructed.
 
 Ours, where the paper leaves it open or head MRI asks for it: only sentences that state a finding as
 present or uncertain take part, and what states the same is no negative; a sentence has mass 1 and a
