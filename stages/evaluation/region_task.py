@@ -28,8 +28,8 @@ REGIONS_TASK = Task(
     "of the regions of a study, ranked for a finding that lies in one of them. Presence AUC: over all regions of "
     "all studies together, mean over the findings with enough studies; to know that a study has a finding already "
     "raises it. Scores are cosines of the positive prompts with the patches of a region, pooled as serves "
-    "validation best. Regions overlap, and only the one that is named of a lesion counts as right; lesions of the "
-    "simulated cohort are placed by the same atlas. `_own`: the presence head of the objective itself; "
+    "validation best. Regions overlap, and only the one that is named of a lesion counts as right. "
+    "`_own`: the presence head of the objective itself; "
     "`_own_shuffled`: the same head with the "
     "regions of each study exchanged. `prior` is how often the finding lies in each region in training studies.",
     missing="no study with a registered atlas has lesions of known place (`cohort.truth`)",
