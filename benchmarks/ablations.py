@@ -25,6 +25,7 @@ from copies import ROOT, change, experiment, make_copy, read_yaml, run
 from stages.evaluation.areas import Rules
 from stages.evaluation.collection import draw_resamplings, estimate_method
 from stages.evaluation.markdown import write_table
+from stages.evaluation.publication import SimulatedFolder
 from stages.evaluation.quantities import ALL, CLASSIFICATION, MACRO, REGIONS, RETRIEVAL, Quantity
 from stages.evaluation.region_task import OWN
 from stages.evaluation.tables import Results, TabulateParams
@@ -115,10 +116,8 @@ def with_regions(params: Any) -> list[str]:
 
 def is_simulated(params: Any) -> bool:
     """Tell whether the cohort is the simulated one, as the results tables do."""
-    cohort, simulated = (
-        ROOT / params[name][key] for name, key in (("cohort", "dicom"), ("tabulate_results", "simulated_folder"))
-    )
-    return cohort.resolve().is_relative_to(simulated.resolve())
+    simulated = SimulatedFolder(ROOT / params["tabulate_results"]["simulated_folder"])
+    return simulated.holds(ROOT / params["cohort"]["dicom"])
 
 
 def estimate(folder: Path, params: Any, names: list[str]) -> Results:

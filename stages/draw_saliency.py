@@ -14,6 +14,7 @@ from stages.evaluation.example_figures import draw_all, write_page
 from stages.evaluation.examples import ExampleParams, Examples, choose_cases, find_models
 from stages.evaluation.grounding_inputs import GroundingInputs, GroundingPaths
 from stages.evaluation.localisation import LocalisationParams
+from stages.evaluation.publication import SimulatedFolder
 from stages.params import DEFAULT_PATH, load
 from stages.pretraining.export import load_encoders
 
@@ -22,10 +23,6 @@ logger = logging.getLogger(__name__)
 
 class Objectives(RootModel[dict[str, Any]]):
     """Section ``objectives``: encoders of others may still lie in the folder."""
-
-
-class SimulatedFolder(RootModel[Path]):
-    """A cohort read from below this folder is simulated."""
 
 
 def main(
@@ -43,9 +40,9 @@ def main(
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     section = load("draw_saliency", ExampleParams, params)
     shared = load("evaluate_localisation", LocalisationParams, params)
-    simulated_folder = load("tabulate_results.simulated_folder", SimulatedFolder, params).root
+    simulated = load("tabulate_results.simulated_folder", SimulatedFolder, params)
     torch.set_num_threads(shared.num_threads)
-    is_simulated = cohort.resolve().is_relative_to(simulated_folder.resolve())
+    is_simulated = simulated.holds(cohort)
     paths = GroundingPaths(volumes, texts, findings, splits, masks)
     known = load("objectives", Objectives, params).root
     names = [name for name in find_models(models, section) if name in known]

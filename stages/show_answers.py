@@ -12,6 +12,7 @@ from pydantic import RootModel
 from stages.artifacts import evaluation_tables, report_tables, tables
 from stages.evaluation.answer_page import AnswerPageParams, choose_questions, write_page
 from stages.evaluation.cases import BLIND
+from stages.evaluation.publication import SimulatedFolder
 from stages.params import DEFAULT_PATH, load
 
 logger = logging.getLogger(__name__)
@@ -19,10 +20,6 @@ logger = logging.getLogger(__name__)
 
 class Chosen(RootModel[list[str]]):
     """Objectives that are asked."""
-
-
-class SimulatedFolder(RootModel[Path]):
-    """A cohort read from below this folder is simulated."""
 
 
 def main(
@@ -36,8 +33,8 @@ def main(
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     section = load("show_answers", AnswerPageParams, params)
     names = [*load("evaluate_vqa.objectives", Chosen, params).root, BLIND]
-    simulated_folder = load("tabulate_results.simulated_folder", SimulatedFolder, params).root
-    is_simulated = cohort.resolve().is_relative_to(simulated_folder.resolve())
+    simulated = load("tabulate_results.simulated_folder", SimulatedFolder, params)
+    is_simulated = simulated.holds(cohort)
     missing, text = "", ""
     if not is_simulated and not section.publish_examples:
         missing = "a real cohort is shown only if show_answers.publish_examples says so"

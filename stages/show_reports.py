@@ -10,6 +10,7 @@ import typer
 from pydantic import RootModel
 
 from stages.artifacts import evaluation_tables, report_tables, tables
+from stages.evaluation.publication import SimulatedFolder
 from stages.evaluation.report_examples import ShowReportsParams, write_page
 from stages.params import DEFAULT_PATH, load
 
@@ -18,10 +19,6 @@ logger = logging.getLogger(__name__)
 
 class Evaluated(RootModel[list[str]]):
     """Objectives that write reports."""
-
-
-class SimulatedFolder(RootModel[Path]):
-    """A cohort read from below this folder is simulated."""
 
 
 def main(
@@ -35,8 +32,8 @@ def main(
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     section = load("show_reports", ShowReportsParams, params)
     names = load("evaluate_generation.objectives", Evaluated, params).root
-    simulated_folder = load("tabulate_results.simulated_folder", SimulatedFolder, params).root
-    is_simulated = cohort.resolve().is_relative_to(simulated_folder.resolve())
+    simulated = load("tabulate_results.simulated_folder", SimulatedFolder, params)
+    is_simulated = simulated.holds(cohort)
     rows = {}
     if is_simulated or section.publish_examples:
         for name in names:

@@ -96,7 +96,7 @@ def estimate(evaluations: Path, cohort: Path, params: Path) -> Results:
         objectives=list(load("objectives", Objectives, params).root),
         params=section,
         rules=Rules(classification.min_positives, tuple(classification.subtype_tasks), regions.min_positives),
-        is_simulated=cohort.resolve().is_relative_to(section.simulated_folder.resolve()),
+        is_simulated=section.simulated_folder.holds(cohort),
         evaluated={
             REGIONS: regions.objectives,
             GENERATION: load("evaluate_generation.objectives", Evaluated, params).root,

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from pydantic import Field
 
 from stages.evaluation import statistics
 from stages.evaluation.estimates import Estimates
+from stages.evaluation.publication import SimulatedFolder
 from stages.evaluation.quantities import MACRO, Quantity
 from stages.evaluation.statistics import Difference, Estimate
 from stages.evaluation.tasks import REFERENCES, TASKS
@@ -35,7 +35,7 @@ class TabulateParams(Params):
     reference: str
     baselines: list[str]
     contrasts: dict[str, list[str]]
-    simulated_folder: Path
+    simulated_folder: SimulatedFolder
     publish_examples: bool
 
 
