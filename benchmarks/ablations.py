@@ -237,8 +237,9 @@ def main() -> None:
     # Some objective has to be the reference, though no table of the copy is made.
     changed["tabulate_results"]["reference"] = names[0]
     make_copy(arguments.copy, changed)
-    targets = [f"evaluate_{task}@{name}" for name in names for task in FIGURES_OF]
-    run(arguments.copy, "dvc", "repro", *targets, *(f"evaluate_{REGIONS}@{name}" for name in with_regions(changed)))
+    evaluated = [(task, name) for name in names for task in FIGURES_OF]
+    evaluated += [(REGIONS, name) for name in with_regions(changed)]
+    run(arguments.copy, "dvc", "repro", *(f"results/dvc.yaml:evaluate_{task}@{name}" for task, name in evaluated))
     rows = table_rows(estimate(arguments.copy, changed, names), ablations, params, arguments.copy)
     about = "Simulated cohort" if is_simulated(params) else "Real cohort"
     write_csv(arguments.out, rows)

@@ -18,7 +18,8 @@ from ruamel.yaml import YAML
 
 ROOT = Path(__file__).resolve().parent.parent
 # Kept between runs: the copy's own record of what it has computed.
-_OWN_FILES = ("dvc.lock", "data/dvc.lock")
+_OWN_FILES = ("dvc.lock", "data/dvc.lock", "results/dvc.lock")
+_PIPELINE = ("results/dvc.yaml", "results/dvc.lock")
 
 
 def read_yaml(path: Path) -> Any:
@@ -61,7 +62,8 @@ def make_copy(folder: Path, params: Any) -> None:
     names = _git(ROOT, "ls-files", "--cached", "--others", "--exclude-standard").splitlines()
     for name in names:
         is_kept = name in _OWN_FILES and (folder / name).exists()
-        if (ROOT / name).is_file() and not is_kept and not name.startswith("results/"):
+        is_result = name.startswith("results/") and name not in _PIPELINE
+        if (ROOT / name).is_file() and not is_kept and not is_result:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, folder / name)
     with (folder / "params.yaml").open("w", encoding="utf-8") as file:

@@ -55,7 +55,7 @@ def write_results(copy: Path, out: Path, changes: dict[str, Any], names: list[st
     """Copy the tables of a finished run, and say what it cost."""
     if out.exists():
         shutil.rmtree(out)
-    shutil.copytree(copy / "results", out)
+    shutil.copytree(copy / "results", out, ignore=shutil.ignore_patterns("dvc.yaml", "dvc.lock"))
     parts = [
         "# A larger run",
         f"Simulated cohort. Device: {describe_device()}. Command: `make large`, which is",

@@ -8,7 +8,7 @@ from ruamel.yaml import YAML
 from stages.artifacts import code
 
 ROOT = Path(__file__).resolve().parent.parent
-PIPELINES = (ROOT / "dvc.yaml", ROOT / "data" / "dvc.yaml")
+PIPELINES = (ROOT / "dvc.yaml", ROOT / "data" / "dvc.yaml", ROOT / "results" / "dvc.yaml")
 OBJECTIVES = "stages/pretraining/objectives/"
 
 

@@ -23,7 +23,7 @@ def copy_repository(folder, values, objectives):
     """
     command = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
     for name in subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines():
-        is_result = name.startswith("results/") or name.endswith("dvc.lock")
+        is_result = (name.startswith("results/") and name != "results/dvc.yaml") or name.endswith("dvc.lock")
         if not is_result and (ROOT / name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, folder / name)

@@ -18,6 +18,8 @@ from monai.networks.blocks.unetr_block import UnetrBasicBlock, UnetrUpBlock
 from monai.networks.utils import pixelshuffle, pixelunshuffle
 from torch import Tensor, nn
 
+from stages.pretraining.blocks import channels_last
+
 _NORM = "instance"
 _MIN_DEVIATION = 1e-6
 # Share of the voxels that are lesion, which the network says at first (Lin et al., arXiv 1708.02002):
@@ -50,7 +52,7 @@ class MapScale:
     def apply(self, maps: Sequence[Tensor]) -> list[Tensor]:
         """Standardise maps, in the memory layout that convolutions are fastest in."""
         parts = zip(maps, self.means, self.deviations, strict=True)
-        return [to_layout((values - mean) / deviation) for values, mean, deviation in parts]
+        return [_to_layout((values - mean) / deviation) for values, mean, deviation in parts]
 
 
 class UpBlock(UnetrUpBlock):
@@ -124,7 +126,7 @@ class Decoder(nn.Module):
             One logit a voxel. Shape (B, 1, X).
         """
         finest = [self._fold(image) for image in (volumes_BSX, *maps[: self.num_folded])]
-        finest_BCX = to_layout(torch.cat(finest, dim=1))
+        finest_BCX = _to_layout(torch.cat(finest, dim=1))
         coarse = list(maps[self.num_folded :])
         skips = [skip(image) for skip, image in zip(self.skips, [finest_BCX, *coarse[:-1]], strict=True)]
         current_BCX = coarse[-1] if coarse else skips[0]
@@ -154,7 +156,7 @@ class Segmenter(nn.Module):
         super().__init__()
         self.encoder, self.scale = encoder, scale
         self.decoder = decoder
-        decoder.to(memory_format=_layout(decoder.num_axes + 2))  # type: ignore[call-overload]
+        decoder.to(memory_format=channels_last(decoder.num_axes + 2))  # type: ignore[call-overload]
 
     def forward(self, volumes_BSX: Tensor, is_present_BS: Tensor, maps: Sequence[Tensor] | None = None) -> Tensor:
         """Compute lesion logits.
@@ -172,13 +174,8 @@ class Segmenter(nn.Module):
         return self.decoder(volumes_BSX, maps)
 
 
-def to_layout(values: Tensor) -> Tensor:
-    """Put channels last in memory, which makes convolutions with few channels several times faster on a CPU."""
-    return values.contiguous(memory_format=_layout(values.ndim))
-
-
-def _layout(num_dimensions: int) -> torch.memory_format:
-    return torch.channels_last_3d if num_dimensions == 5 else torch.channels_last
+def _to_layout(values: Tensor) -> Tensor:
+    return values.contiguous(memory_format=channels_last(values.ndim))
 
 
 def _ratio(fine: Sequence[int], coarse: Sequence[int]) -> tuple[int, ...]:

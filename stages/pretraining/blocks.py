@@ -10,6 +10,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 
+def channels_last(num_dimensions: int) -> torch.memory_format:
+    """Memory layout in which convolutions with few channels are fastest, for tensors (B, C, X)."""
+    return torch.channels_last_3d if num_dimensions == 5 else torch.channels_last
+
+
 def attend(query_BHQK: Tensor, key_BHNK: Tensor, value_BHNK: Tensor) -> Tensor:
     """Scaled dot-product attention; fused on a GPU, two products on a CPU, where that is faster for few tokens."""
     if query_BHQK.is_cuda:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from stages.params import Params
-from stages.pretraining.blocks import AttentionPool, ExtremePool, TransformerBlock, projection_head
+from stages.pretraining.blocks import AttentionPool, ExtremePool, TransformerBlock, channels_last, projection_head
 
 Projection = Literal["linear", "mlp"]
 
@@ -78,7 +78,8 @@ class SequenceStem(nn.Module):
         """Return what the first convolution makes of the sequences present, on its finer grid. Shape (B, C, X)."""
         # filled and not multiplied: an absent slot may hold anything, NaN included.
         absent_BSX = ~is_present_BS.view(*is_present_BS.shape, *(1 for _ in volumes_BSX.shape[2:]))
-        return functional.gelu(self.first(volumes_BSX.masked_fill(absent_BSX, 0)))
+        shown_BSX = volumes_BSX.to(memory_format=channels_last(volumes_BSX.ndim), copy=True).masked_fill_(absent_BSX, 0)
+        return functional.gelu(self.first(shown_BSX))
 
     def combine(self, seen_BCX: Tensor, is_present_BS: Tensor) -> Tensor:
         """Make one token of each patch of that. Shape (B, F, X)."""
