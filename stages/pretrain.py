@@ -40,7 +40,8 @@ def main(
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     shared = load("pretrain", PretrainParams, params)
     entry = load(f"objectives.{name}", ObjectiveEntry, params)
-    shared = shared.model_copy(update={"batching": entry.batching or shared.batching})
+    own = {"batching": entry.batching or shared.batching, "updates": entry.updates or shared.updates}
+    shared = shared.model_copy(update=own)
     objective = find_objective(entry.method)
     objective_params = read_params(objective, entry.params, f"objectives.{name}.params")
     inputs = Inputs(volumes, texts, splits, similarity, labels, findings, regions)

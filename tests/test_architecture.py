@@ -89,6 +89,7 @@ def test_every_stage_is_an_entry_point_with_a_main():
                 "evaluate_segmentation",
                 "evaluate_vqa",
                 "draw_saliency",
+                "simulate_cohort",
                 "train_report_decoder",
             },
         ),

@@ -66,18 +66,18 @@ def test_the_spread_is_measured_by_kind(reruns):
     assert ("finetuning", "fine_tuning/auc", "part") not in spread
 
 
-def test_the_same_tables_agree(reruns, tmp_path):
+def test_tables_within_twice_the_spread_agree(reruns, tmp_path):
     assert not faults_of(reruns, ROWS, tmp_path)
-    assert not faults_of(reruns, moved(0, value="0.40900"), tmp_path)
+    assert not faults_of(reruns, moved(0, value="0.41900"), tmp_path)
 
 
 @pytest.mark.parametrize(
     ("position", "cells", "named"),
     [
-        (0, {"value": "0.41100"}, "retrieval / ndcg@10 / clip / test / all / all / value: committed 0.40000"),
-        (0, {"high": "0.47100"}, "retrieval / ndcg@10 / clip / test / all / all / high: committed 0.45000"),
+        (0, {"value": "0.42100"}, "retrieval / ndcg@10 / clip / test / all / all / value: committed 0.40000"),
+        (0, {"high": "0.49100"}, "retrieval / ndcg@10 / clip / test / all / all / high: committed 0.45000"),
         (1, {"value": "0.41100"}, "retrieval / ndcg@10 / clip / test / all / 0 / value: committed 0.41000"),
-        (2, {"value": "0.41000"}, "retrieval / ndcg@10 / clip / test / language_zh / all / value"),
+        (2, {"value": "0.51000"}, "retrieval / ndcg@10 / clip / test / language_zh / all / value"),
         (3, {"value": "0.76000"}, f"{FINE_TUNED} / value: committed 0.75000, now 0.76"),
         (
             3,
@@ -98,7 +98,7 @@ def test_a_cell_that_moved_is_named(reruns, tmp_path, position, cells, named):
 
 
 def test_a_part_may_move_further_than_the_whole(reruns, tmp_path):
-    assert not faults_of(reruns, moved(2, value="0.39000"), tmp_path)
+    assert not faults_of(reruns, moved(2, value="0.49000"), tmp_path)
 
 
 def test_a_missing_and_a_new_row_are_named(reruns, tmp_path):

@@ -14,6 +14,8 @@ SPLIT_NAMES = {
     "test_sequence": "Unseen sequence",
 }
 NOTHING = "–"
+# Behind the name of a method that learns from labels.
+LABELLED = "†"
 
 
 def write_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -25,18 +27,27 @@ def write_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 def method_table(results: Results, columns: Sequence[tuple[Quantity, str]]) -> str:
     """Write values with intervals, a row for every method that has any of the quantities."""
     rows = [
-        [f"`{name}`", *(show_value(results, name, quantity) for quantity, _ in columns)]
-        for name, known in results.estimates.items()
-        if any(quantity in known for quantity, _ in columns)
+        [_mark(results, name), *(show_value(results, name, quantity) for quantity, _ in columns)]
+        for name in _shown_methods(results, columns)
     ]
     return write_table(["method", *(heading for _, heading in columns)], rows)
 
 
 def about_table(results: Results, columns: Sequence[tuple[Quantity, str]]) -> str:
-    """Say how many patients a table is about, as far as it may be shown, and what its intervals are."""
+    """Say how many patients a table is about, as far as it may be shown, and what its intervals and marks are."""
     sizes = [results.shown(name, quantity).get("n", 0) for name in results.estimates for quantity, _ in columns]
     patients = f"Up to {max(sizes)} patients; mean" if any(sizes) else "Mean"
-    return f"{patients} over seeds, with {results.params.confidence:.0%} intervals over patients and seeds."
+    about = f"{patients} over seeds, with {results.params.confidence:.0%} intervals over patients and seeds."
+    is_marked = any(name in results.params.learn_from_labels for name in _shown_methods(results, columns))
+    return f"{about} {LABELLED}: learns from labels of images besides." if is_marked else about
+
+
+def _shown_methods(results: Results, columns: Sequence[tuple[Quantity, str]]) -> list[str]:
+    return [name for name, known in results.estimates.items() if any(quantity in known for quantity, _ in columns)]
+
+
+def _mark(results: Results, name: str) -> str:
+    return f"`{name}`{LABELLED}" if name in results.params.learn_from_labels else f"`{name}`"
 
 
 def contrast_table(comparisons: Iterable[Row], columns: Mapping[Quantity, str]) -> str:

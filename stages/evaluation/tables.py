@@ -23,7 +23,11 @@ Row = dict[str, Any]
 
 
 class TabulateParams(Params):
-    """Section ``tabulate_results``."""
+    """Section ``tabulate_results``.
+
+    Attributes:
+        learn_from_labels: methods that the tables mark, because they are shown labels of images besides.
+    """
 
     seed: int = Field(ge=0)
     num_resamples: int = Field(ge=10)
@@ -35,6 +39,7 @@ class TabulateParams(Params):
     reference: str
     baselines: list[str]
     contrasts: dict[str, list[str]]
+    learn_from_labels: list[str] = []
     simulated_folder: SimulatedFolder
     publish_examples: bool
 

@@ -76,10 +76,10 @@ class SequenceStem(nn.Module):
 
     def see(self, volumes_BSX: Tensor, is_present_BS: Tensor) -> Tensor:
         """Return what the first convolution makes of the sequences present, on its finer grid. Shape (B, C, X)."""
-        # filled and not multiplied: an absent slot may hold anything, NaN included.
-        absent_BSX = ~is_present_BS.view(*is_present_BS.shape, *(1 for _ in volumes_BSX.shape[2:]))
-        shown_BSX = volumes_BSX.to(memory_format=channels_last(volumes_BSX.ndim), copy=True).masked_fill_(absent_BSX, 0)
-        return functional.gelu(self.first(shown_BSX))
+        # chosen and not multiplied: an absent slot may hold anything, NaN included.
+        is_present_BSX = is_present_BS.view(*is_present_BS.shape, *(1 for _ in volumes_BSX.shape[2:]))
+        shown_BSX = torch.where(is_present_BSX, volumes_BSX, 0)
+        return functional.gelu(self.first(shown_BSX.contiguous(memory_format=channels_last(shown_BSX.ndim))))
 
     def combine(self, seen_BCX: Tensor, is_present_BS: Tensor) -> Tensor:
         """Make one token of each patch of that. Shape (B, F, X)."""

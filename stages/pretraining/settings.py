@@ -74,6 +74,7 @@ class ObjectiveEntry(Params):
         text_view: what stands for a text at each step: the whole ``text``, a random ``subset`` of its
             sentences, or one random ``sentence``.
         batching: in place of ``pretrain.batching``, for ablations.
+        updates: in place of ``pretrain.updates``, for ablations.
         projection: head of both towers, ``linear`` or ``mlp``.
         hidden_share: of the head's patches that objectives with hidden patches hide of every image.
         shuffle_seed: permute the similarity among training texts under this seed (a control).
@@ -87,6 +88,7 @@ class ObjectiveEntry(Params):
     params: dict[str, Any] = {}
     text_view: Literal["text", "subset", "sentence"] = "subset"
     batching: Batching | None = None
+    updates: int | None = Field(default=None, ge=1)
     projection: Projection = "linear"
     hidden_share: float = Field(default=0.5, ge=0, lt=1)
     shuffle_seed: int | None = None

@@ -8,12 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import ndimage
 
 from stages.imaging.template import SHAPE
 from stages.simulation.anatomy import Head
 from stages.simulation.contrast import MATTER, Protocol, signal, tissue_signals
-from stages.simulation.fields import Floats, smooth_field
+from stages.simulation.fields import Floats, sample, smooth_field
 from stages.simulation.lesions import Paint, lay
 
 _LPS_TO_RAS = np.array([-1.0, -1.0, 1.0])
@@ -149,7 +148,7 @@ def _through_slices(contrast: Floats, head: Head, slices: Slices) -> Floats:
     total = np.zeros(slices.shape, dtype=np.float32)
     for depth_mm in (-0.25 * slices.thickness_mm, 0.25 * slices.thickness_mm):
         voxels = head.to_template(slices.points_ras_mm(depth_mm))
-        total += ndimage.map_coordinates(contrast, voxels, order=1, mode="constant").reshape(slices.shape)
+        total += sample(contrast[None], voxels, outside="zero").reshape(slices.shape)
     return total / 2
 
 

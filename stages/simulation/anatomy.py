@@ -13,7 +13,7 @@ from scipy import ndimage
 
 from stages.imaging.atlas import draw_sites
 from stages.imaging.template import ORIGIN_MM, SHAPE, SPACING_MM, load_maps
-from stages.simulation.fields import Flags, Floats, smooth_field
+from stages.simulation.fields import Flags, Floats, sample, smooth_field
 
 #: centre of the head, which the patient's affine turns and scales about
 CENTRE_MM = np.array([0.0, -18.0, 8.0])
@@ -64,10 +64,7 @@ class Head:
         start = (CENTRE_MM - ORIGIN_MM) / SPACING_MM - inverse @ self.centre_mm
         voxels = inverse.astype(np.float32) @ points_mm + start[:, None].astype(np.float32)
         coarse = voxels * np.float32(SPACING_MM / _WARP_SPACING_MM)
-        for axis in range(3):
-            shift_mm = ndimage.map_coordinates(self.warp[axis], coarse, order=1, mode="nearest")
-            voxels[axis] += shift_mm / np.float32(SPACING_MM)
-        return voxels
+        return voxels + sample(self.warp, coarse, outside="nearest") / np.float32(SPACING_MM)
 
     @property
     def volume_scale(self) -> float:

@@ -1,5 +1,7 @@
 """Markdown of the results pages."""
 
+from types import SimpleNamespace
+
 from stages.evaluation import markdown
 from stages.evaluation.quantities import Quantity
 
@@ -39,3 +41,17 @@ def test_baselines_are_columns():
     table = markdown.baseline_table([difference(DICE), difference(DICE, "random"), difference(DISTANCE)], DICE)
     assert table.splitlines()[0] == "| method | − `clip` | − `random` |"
     assert len(table.splitlines()) == 3
+
+
+def results(*names):
+    params = SimpleNamespace(learn_from_labels=["supervised"], confidence=0.95)
+    estimates = {name: {DICE: None} for name in names}
+    return SimpleNamespace(params=params, estimates=estimates, shown=lambda name, quantity: {})
+
+
+def test_methods_that_learn_from_labels_are_marked_and_the_mark_is_explained():
+    shown, columns = results("clip", "supervised"), [(DICE, "Dice")]
+    names = [line.split(" | ")[0] for line in markdown.method_table(shown, columns).splitlines()[2:]]
+    assert names == ["| `clip`", "| `supervised`†"]
+    assert "†: learns from labels" in markdown.about_table(shown, columns)
+    assert "†" not in markdown.about_table(results("clip"), columns)

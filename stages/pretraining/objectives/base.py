@@ -90,6 +90,11 @@ def paired_texts(batch: Batch) -> Tensor:
     return batch.text_UD[batch.text_index_B]
 
 
+def own_pairs(batch: Batch) -> Tensor:
+    """Matching targets of an image that has one positive, its own pair. Shape (B, B)."""
+    return torch.eye(len(batch.image_BD), device=batch.image_BD.device)
+
+
 def matching_losses(logits_BB: Tensor) -> tuple[Tensor, Tensor]:
     """Cross-entropy of each image against its own text, and of each text against its own image. Shapes (B,)."""
     own = torch.arange(len(logits_BB), device=logits_BB.device)
@@ -97,6 +102,21 @@ def matching_losses(logits_BB: Tensor) -> tuple[Tensor, Tensor]:
         functional.cross_entropy(logits_BB, own, reduction="none"),
         functional.cross_entropy(logits_BB.T, own, reduction="none"),
     )
+
+
+def label_loss(label_head: nn.Linear, batch: Batch) -> Tensor:
+    """Binary cross-entropy of every known label of the images, averaged over them; unknown ones are masked.
+
+    Raises:
+        ValueError: if the batch holds no labels.
+    """
+    if batch.labels_BC is None or batch.is_known_BC is None:
+        raise ValueError("labels: expected a tensor, got None; name a table in objectives.*.labels")
+    with torch.autocast(batch.image_BD.device.type, enabled=False):
+        scores_BC = label_head(batch.image_BD.float())
+        losses_BC = functional.binary_cross_entropy_with_logits(scores_BC, batch.labels_BC.float(), reduction="none")
+        is_known_BC = batch.is_known_BC.float()
+        return (losses_BC * is_known_BC).sum() / is_known_BC.sum().clamp(min=1)
 
 
 def soft_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -13,6 +12,7 @@ from stages.pretraining.objectives.base import (
     Outcome,
     cosine_logits,
     matching_losses,
+    own_pairs,
     paired_texts,
 )
 
@@ -56,7 +56,7 @@ class ConVIRT(nn.Module):
 
     def matching_targets(self, batch: Batch) -> Tensor:
         """Each image has one positive, its own pair. Shape (B, B)."""
-        return torch.eye(len(batch.image_BD), device=batch.image_BD.device)
+        return own_pairs(batch)
 
 
 OBJECTIVE = ConVIRT

@@ -40,6 +40,7 @@ from stages.pretraining.objectives.base import (
     Outcome,
     cosine_logits,
     matching_losses,
+    own_pairs,
     paired_texts,
     required,
 )
@@ -156,7 +157,7 @@ class GkMvlp(nn.Module):
 
     def matching_targets(self, batch: Batch) -> Tensor:
         """Each image has one positive, its own pair. Shape (B, B)."""
-        return torch.eye(len(batch.image_BD), device=batch.image_BD.device)
+        return own_pairs(batch)
 
     def knowledge_tokens(self, image_BD: Tensor, patch_BPD: Tensor, weight_BRP: Tensor) -> Tensor:
         """What the knowledge, grounded in images, tells a decoder. Shape (B, M, V)."""

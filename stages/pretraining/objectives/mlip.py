@@ -41,6 +41,7 @@ from stages.pretraining.objectives.base import (
     Outcome,
     cosine_logits,
     matching_losses,
+    own_pairs,
     paired_texts,
 )
 from stages.pretraining.transport import partial_transport
@@ -146,7 +147,7 @@ class Mlip(nn.Module):
 
     def matching_targets(self, batch: Batch) -> Tensor:
         """Each image has one positive, its own pair. Shape (B, B)."""
-        return torch.eye(len(batch.image_BD), device=batch.image_BD.device)
+        return own_pairs(batch)
 
     @torch.no_grad()
     def _weights(self, batch: Batch, is_visible_BP: Tensor) -> Tensor:

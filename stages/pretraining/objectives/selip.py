@@ -23,6 +23,7 @@ from stages.pretraining.objectives.base import (
     entropy,
     matching_loss,
     matching_losses,
+    own_pairs,
     paired_texts,
     required,
     required_quantile,
@@ -85,7 +86,7 @@ class Selip(nn.Module):
         """Equal and similar texts share the target. Shape (B, B)."""
         if self.params.form == "released":
             # The sum of both losses has the mean of their targets.
-            return (torch.eye(len(batch.image_BD), device=batch.image_BD.device) + self._released_targets(batch)) / 2
+            return (own_pairs(batch) + self._released_targets(batch)) / 2
         return targets_of_pairs(self._blend(batch), batch.text_index_B)
 
     def _ours(self, batch: Batch) -> Outcome:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor, nn
-from torch.nn import functional
+from torch import nn
 
 from stages.params import Params as BaseParams
 from stages.pretraining.batch import Batch, Facts, Need
-from stages.pretraining.objectives.base import Outcome
+from stages.pretraining.objectives.base import Outcome, label_loss
 
 
 class Supervised(nn.Module):
@@ -35,20 +33,10 @@ class Supervised(nn.Module):
         Raises:
             ValueError: if the batch holds no labels.
         """
-        if batch.labels_BC is None or batch.is_known_BC is None:
-            raise ValueError("labels: expected a tensor, got None; name a table in objectives.*.labels")
-        with torch.autocast(batch.image_BD.device.type, enabled=False):
-            scores_BC = self.label_head(batch.image_BD.float())
-            return Outcome({"labels": _masked_mean(scores_BC, batch.labels_BC, batch.is_known_BC)})
+        return Outcome({"labels": label_loss(self.label_head, batch)})
 
     def matching_targets(self, batch: Batch) -> None:
         """No image is matched with a text."""
-
-
-def _masked_mean(scores_BC: Tensor, labels_BC: Tensor, is_known_BC: Tensor) -> Tensor:
-    loss_BC = functional.binary_cross_entropy_with_logits(scores_BC, labels_BC.float(), reduction="none")
-    is_known_BC = is_known_BC.float()
-    return (loss_BC * is_known_BC).sum() / is_known_BC.sum().clamp(min=1)
 
 
 OBJECTIVE = Supervised

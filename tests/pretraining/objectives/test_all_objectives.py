@@ -12,6 +12,7 @@ SMALL = {"width": 4, "decoder_width": 8, "decoder_heads": 2}
 CASES = {
     "clip": ("clip", {}),
     "clip, fixed temperature": ("clip", {"is_temperature_learnable": False}),
+    "clip, labels": ("clip_labels", {}),
     "convirt": ("convirt", {}),
     "selip": ("selip", {"weight": 0.5, "power": 2.0}),
     "selip, no weight": ("selip", {"weight": 0.0}),
@@ -219,7 +220,7 @@ def test_shapes_that_do_not_belong_together_are_refused():
 def test_an_unknown_method_is_answered_with_those_that_exist():
     with pytest.raises(
         ValueError,
-        match=r"'clap'.*\['clip', 'convirt', 'gk_mvlp', 'masked_image', 'mlip', 'selip', 'siglip', 'supervised', 'thr",
+        match=r"'clap'.*\['clip', 'clip_labels', 'convirt', 'gk_mvlp', 'masked_image', 'mlip', 'selip', 'siglip', 's",
     ):
         find_objective("clap")
 

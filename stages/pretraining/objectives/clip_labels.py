@@ -1,0 +1,66 @@
+"""CLIP that learns from labels besides: what extra supervision alone is worth, without knowledge or regions."""
+
+from __future__ import annotations
+
+from pydantic import Field
+from torch import Tensor, nn
+
+from stages.params import Params as BaseParams
+from stages.pretraining.batch import Batch, Facts, Need
+from stages.pretraining.objectives.base import (
+    LogitScale,
+    Outcome,
+    cosine_logits,
+    label_loss,
+    matching_losses,
+    own_pairs,
+    paired_texts,
+)
+
+
+class ClipLabels(nn.Module):
+    """L = ½[CE(Z, I) + CE(Zᵀ, I)] + λ·BCE, the last by a linear head on the image embedding."""
+
+    class Params(BaseParams):
+        """Temperature at the start, and the weight λ of the labels."""
+
+        temperature: float = Field(default=0.07, gt=0)
+        label_weight: float = Field(default=1.0, ge=0)
+
+    aligns_text = True
+    # Not exported: zero-shot classification goes by the prompts, as it does for the methods compared with.
+    label_head = None
+
+    def __init__(self, params: Params, facts: Facts) -> None:
+        super().__init__()
+        self.scale = LogitScale(params.temperature)
+        self.label_weight = params.label_weight
+        self.labels = nn.Linear(facts.embedding_dim, facts.num_labels)
+
+    @staticmethod
+    def needs(params: Params) -> frozenset[Need]:
+        """Labels."""
+        return frozenset({"labels"})
+
+    def forward(self, batch: Batch) -> Outcome:
+        """Return the loss terms of both directions and of the labels.
+
+        Raises:
+            ValueError: if the batch holds no labels.
+        """
+        scale = self.scale()
+        logits_BB = cosine_logits(batch.image_BD, paired_texts(batch), scale)
+        image_to_text_B, text_to_image_B = matching_losses(logits_BB)
+        losses = {
+            "image_to_text": image_to_text_B.mean() / 2,
+            "text_to_image": text_to_image_B.mean() / 2,
+            "labels": self.label_weight * label_loss(self.labels, batch),
+        }
+        return Outcome(losses, {"logit_scale": scale.detach()})
+
+    def matching_targets(self, batch: Batch) -> Tensor:
+        """Each image has one positive, its own pair. Shape (B, B)."""
+        return own_pairs(batch)
+
+
+OBJECTIVE = ClipLabels
