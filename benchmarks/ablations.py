@@ -57,6 +57,8 @@ SECTIONS = (
 REGION_SECTIONS = ("register_atlas", "evaluate_regions")
 # What intervals depend on; the rest of `tabulate_results` says which comparisons are shown.
 TABULATED = ("seed", "num_resamples", "confidence", "min_patients")
+# Rows that ask about another row than the default of their objective.
+COMPARED_WITH = {"mlip_equal_flops": "clip_default", "gk_mvlp_equal_flops": "clip_default"}
 HASH_DIGITS = 12
 NONE = "data/none"
 
@@ -120,6 +122,13 @@ def is_simulated(params: Any) -> bool:
     return simulated.holds(ROOT / params["cohort"]["dicom"])
 
 
+def targets(names: list[str], with_own_head: list[str]) -> list[str]:
+    """Stages that the figures of the ablations come from."""
+    evaluated = [(task, name) for name in names for task in FIGURES_OF]
+    evaluated += [(REGIONS, name) for name in with_own_head]
+    return [f"results/dvc.yaml:evaluate_{task}@{name}" for task, name in evaluated]
+
+
 def estimate(folder: Path, params: Any, names: list[str]) -> Results:
     """Estimate the figures of every ablation from the cases in a copy."""
     tabulate = TabulateParams.model_validate(json.loads(json.dumps(params["tabulate_results"])))
@@ -147,8 +156,8 @@ def table_rows(
     """One row an ablation and figure, with the paired difference to the default of its objective."""
     rows = []
     for base, changes_of in ablations.items():
-        default = next(iter(changes_of))
         for name, changes in changes_of.items():
+            default = COMPARED_WITH.get(name, next(iter(changes_of)))
             about = {
                 "ablation": name,
                 "parameters": parameter_hash(params, *resolve(params, base, changes)),
@@ -194,7 +203,8 @@ def page(rows: list[Any], *, about: str) -> str:
             [
                 "# Ablations",
                 f"{about}, mean over seeds. Values, and in brackets the 95% interval of the paired "
-                "difference to the first row of the same objective; **bold** where it excludes 0. Nothing is adjusted "
+                "difference to the first row of the same objective, of `*_equal_flops` to `clip_default`; **bold** where "
+                "it excludes 0. Nothing is adjusted "
                 "for the number of rows: about one bold cell in twenty is expected without any effect. A default may "
                 "be chosen by the validation column, never by the others. Made by `make ablations`; "
                 "[`ablations.csv`](ablations.csv) holds the hash of all parameters of every row.",
@@ -237,9 +247,7 @@ def main() -> None:
     # Some objective has to be the reference, though no table of the copy is made.
     changed["tabulate_results"]["reference"] = names[0]
     make_copy(arguments.copy, changed)
-    evaluated = [(task, name) for name in names for task in FIGURES_OF]
-    evaluated += [(REGIONS, name) for name in with_regions(changed)]
-    run(arguments.copy, "dvc", "repro", *(f"results/dvc.yaml:evaluate_{task}@{name}" for task, name in evaluated))
+    run(arguments.copy, "dvc", "repro", *targets(names, with_regions(changed)))
     rows = table_rows(estimate(arguments.copy, changed, names), ablations, params, arguments.copy)
     about = "Simulated cohort" if is_simulated(params) else "Real cohort"
     write_csv(arguments.out, rows)

@@ -1,4 +1,4 @@
-"""Compare results tables with committed ones, within the measured spread of reruns.
+"""Compare results tables with committed ones, within twice the measured spread of reruns.
 
 Floating-point sums differ between processors and thread counts, and training amplifies them, so
 tables agree only up to a spread. ``--measure`` records it from reruns; the comparison names every
@@ -24,6 +24,7 @@ KEY = ("task", "metric", "objective", "split", "class", "label_fraction", "shots
 VALUES = ("value", "low", "high")
 WHOLES = ("all", "macro")
 SPREAD = Path("results/rerun_spread.csv")
+# Times the measured spread that a cell may move.
 MARGIN = 2.0
 # Below it a difference is rounding of the table itself.
 ROUNDING = 1.01e-5
@@ -137,7 +138,7 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error("name the tables to compare: --committed and --new, or --measure")
     faults = compare(chosen.committed, chosen.new, chosen.spread)
     sys.stdout.write("\n".join(faults[:50]) + ("\n" if faults else ""))
-    sys.stdout.write(f"{len(faults)} of {len(read_cells(chosen.new))} cells moved beyond twice the spread of reruns\n")
+    sys.stdout.write(f"{len(faults)} of {len(read_cells(chosen.new))} cells moved beyond {MARGIN:g} times the spread of reruns\n")
     return 1 if faults else 0
 
 

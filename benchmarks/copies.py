@@ -19,7 +19,7 @@ from ruamel.yaml import YAML
 ROOT = Path(__file__).resolve().parent.parent
 # Kept between runs: the copy's own record of what it has computed.
 _OWN_FILES = ("dvc.lock", "data/dvc.lock", "results/dvc.lock")
-_PIPELINE = ("results/dvc.yaml", "results/dvc.lock")
+PIPELINE_FILES = ("dvc.yaml", "dvc.lock")
 
 
 def read_yaml(path: Path) -> Any:
@@ -56,14 +56,18 @@ def experiment(changes: Mapping[str, Any]) -> str:
     return " ".join(["dvc exp run", *words])
 
 
+def is_result(name: str) -> bool:
+    """Tell whether a tracked file is a result, which a copy makes anew; the pipeline beside them is none."""
+    return name.startswith("results/") and Path(name).name not in PIPELINE_FILES
+
+
 def make_copy(folder: Path, params: Any) -> None:
     """Bring a copy up to date with the working tree, and give it its parameters and the shared cache."""
     folder.mkdir(parents=True, exist_ok=True)
     names = _git(ROOT, "ls-files", "--cached", "--others", "--exclude-standard").splitlines()
     for name in names:
         is_kept = name in _OWN_FILES and (folder / name).exists()
-        is_result = name.startswith("results/") and name not in _PIPELINE
-        if (ROOT / name).is_file() and not is_kept and not is_result:
+        if (ROOT / name).is_file() and not is_kept and not is_result(name):
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, folder / name)
     with (folder / "params.yaml").open("w", encoding="utf-8") as file:

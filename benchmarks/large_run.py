@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from copies import ROOT, change, experiment, make_copy, read_yaml, run
+from copies import PIPELINE_FILES, ROOT, change, experiment, make_copy, read_yaml, run
 
 from stages.evaluation.markdown import write_table
 
@@ -55,7 +55,7 @@ def write_results(copy: Path, out: Path, changes: dict[str, Any], names: list[st
     """Copy the tables of a finished run, and say what it cost."""
     if out.exists():
         shutil.rmtree(out)
-    shutil.copytree(copy / "results", out, ignore=shutil.ignore_patterns("dvc.yaml", "dvc.lock"))
+    shutil.copytree(copy / "results", out, ignore=shutil.ignore_patterns(*PIPELINE_FILES))
     parts = [
         "# A larger run",
         f"Simulated cohort. Device: {describe_device()}. Command: `make large`, which is",

@@ -71,7 +71,7 @@ def main(
     shutil.rmtree(recall, ignore_errors=True)
     lost = {name: take_apart(name, embeddings, recall, reference, section) for name in objectives}
     write_json(metrics, {"negatives": summarise(rows), "recall": lost})
-    logger.info("audit_negatives: %d batches a seed, %d objectives", order.params.updates, len(objectives))
+    logger.info("audit_negatives: %d objectives", len(objectives))
 
 
 def take_apart(

@@ -42,6 +42,8 @@ objectives:
   mlip: {{method: mlip, similarity: none, labels: none, regions: none}}
   gk_mvlp: {{method: gk_mvlp, similarity: s, labels: none, regions: a, params: {{width: 8, decoder_width: 8}}}}
   supervised: {{method: supervised, similarity: none, labels: l, regions: none}}
+  clip_labels: {{method: clip_labels, similarity: none, labels: l, regions: none}}
+  short: {{method: clip, similarity: none, labels: none, regions: none, updates: 5}}
   random: {{method: clip, similarity: none, labels: none, regions: none, is_trained: false}}
   wrong: {{method: clap, similarity: none, labels: none, regions: none}}
 embed_studies: {{batch_size: 7, num_threads: 1, patch_splits: [test], view_splits: [test], transfers: {{T1C: T1}}}}
@@ -85,7 +87,7 @@ class Cohort:
             "similarity": self.root / "similarity.safetensors"
             if name.startswith(("selip", "released", "gk_mvlp"))
             else none,
-            "labels": self.root / "labels.parquet" if name == "supervised" else none,
+            "labels": self.root / "labels.parquet" if name in ("supervised", "clip_labels") else none,
             "findings": self.root / "findings.parquet",
             "regions": self.root / "atlas" if name == "gk_mvlp" else none,
             "out": out / "model",

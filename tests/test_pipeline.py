@@ -2,6 +2,7 @@
 
 import ast
 import importlib.util
+import re
 
 import pytest
 from imports import OBJECTIVES, PIPELINES, ROOT, closure, stage_file, stages_of
@@ -92,6 +93,17 @@ def test_every_similarity_is_used():
 
 def test_only_objectives_are_asked():
     assert set(PARAMS["evaluate_vqa"]["objectives"]) <= set(PARAMS["objectives"])
+
+
+def test_objectives_that_are_given_labels_are_marked_in_the_tables():
+    marked = set(PARAMS["tabulate_results"]["learn_from_labels"])
+    given = {name for name, entry in PARAMS["objectives"].items() if entry["labels"] != "data/none"}
+    assert given <= marked
+    assert {re.sub("_own(_shuffled)?$", "", name) for name in marked} <= set(PARAMS["objectives"])
+
+
+def test_no_stage_has_the_name_of_another():
+    assert len(STAGES) == sum(len(stages_of(pipeline)) for pipeline in PIPELINES)
 
 
 def test_no_stage_or_objective_imports_an_objective():

@@ -32,7 +32,7 @@ from stages.pretraining.settings import ObjectiveEntry, PretrainParams
 from stages.pretraining.towers import build_towers
 
 ROOT = Path(__file__).parents[1]
-TRAINED = ["clip", "convirt", "selip", "mlip", "gk_mvlp", "selip_shuffled", "released", "supervised"]
+TRAINED = ["clip", "convirt", "selip", "mlip", "gk_mvlp", "selip_shuffled", "released", "supervised", "clip_labels"]
 
 
 @pytest.fixture(scope="module")
@@ -71,13 +71,19 @@ def embed(cohort, folder, name="clip"):
     return tensors.read(folder / "e.safetensors"), index.to_pylist()
 
 
+def test_an_objective_may_train_for_other_updates_than_the_rest(cohort, tmp_path):
+    train(cohort, tmp_path, "short", updates=20)
+    curve = (tmp_path / "curves" / "seed0" / "plots" / "metrics" / "loss.tsv").read_text(encoding="utf-8")
+    assert curve.splitlines()[-1].startswith("5\t")
+
+
 @pytest.mark.parametrize("name", TRAINED)
 def test_every_objective_trains_and_embeds(cohort, tmp_path, name):
     train(cohort, tmp_path, name, seeds="0, 4")
     arrays, index = embed(cohort, tmp_path, name)
-    kinds = {"image", "feature", "patch", "view", "transfer"} | (
-        {"logit"} if name == "supervised" else {"text", "prompt"}
-    )
+    kinds = {"image", "feature", "patch", "view", "transfer"}
+    kinds |= {"logit"} if name in ("supervised", "clip_labels") else set()
+    kinds |= set() if name == "supervised" else {"text", "prompt"}
     assert set(arrays) == {f"{seed}/{kind}" for seed in (0, 4) for kind in kinds}
     assert all(values.dtype == np.float16 and np.isfinite(values).all() for values in arrays.values())
     rows = [row["kind"] for row in index]

@@ -22,6 +22,7 @@ def test_the_results_table_is_the_committed_one():
     page = (ROOT / "results" / "README.md").read_text(encoding="utf-8")
     first_table = page.split("## ")[1]
     assert table_rows(shown) == table_rows(first_table)
+    assert ("†" in "".join(table_rows(shown))) == ("†:" in shown)
 
 
 def test_every_linked_file_exists():

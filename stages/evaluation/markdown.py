@@ -15,7 +15,7 @@ SPLIT_NAMES = {
 }
 NOTHING = "–"
 # Behind the name of a method that learns from labels.
-LABELLED = "†"
+LABELS_MARK = "†"
 
 
 def write_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -27,7 +27,7 @@ def write_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 def method_table(results: Results, columns: Sequence[tuple[Quantity, str]]) -> str:
     """Write values with intervals, a row for every method that has any of the quantities."""
     rows = [
-        [_mark(results, name), *(show_value(results, name, quantity) for quantity, _ in columns)]
+        [_name(results, name), *(show_value(results, name, quantity) for quantity, _ in columns)]
         for name in _shown_methods(results, columns)
     ]
     return write_table(["method", *(heading for _, heading in columns)], rows)
@@ -39,15 +39,15 @@ def about_table(results: Results, columns: Sequence[tuple[Quantity, str]]) -> st
     patients = f"Up to {max(sizes)} patients; mean" if any(sizes) else "Mean"
     about = f"{patients} over seeds, with {results.params.confidence:.0%} intervals over patients and seeds."
     is_marked = any(name in results.params.learn_from_labels for name in _shown_methods(results, columns))
-    return f"{about} {LABELLED}: learns from labels of images besides." if is_marked else about
+    return f"{about} {LABELS_MARK}: learns from labels of images, true or mined from reports." if is_marked else about
 
 
 def _shown_methods(results: Results, columns: Sequence[tuple[Quantity, str]]) -> list[str]:
     return [name for name, known in results.estimates.items() if any(quantity in known for quantity, _ in columns)]
 
 
-def _mark(results: Results, name: str) -> str:
-    return f"`{name}`{LABELLED}" if name in results.params.learn_from_labels else f"`{name}`"
+def _name(results: Results, name: str) -> str:
+    return f"`{name}`{LABELS_MARK}" if name in results.params.learn_from_labels else f"`{name}`"
 
 
 def contrast_table(comparisons: Iterable[Row], columns: Mapping[Quantity, str]) -> str:

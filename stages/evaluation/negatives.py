@@ -35,6 +35,7 @@ _NO_SHARE, _BELOW_CHANCE = "no_share", "below_chance"
 # Sizes of what only training needs: an objective is built here to be asked who its negatives are.
 _ANY_FACTS = Facts(
     embedding_dim=1,
+    num_labels=1,
     patches_shape=(1, 1),
     is_head_P=torch.ones(1, dtype=torch.bool),
     regions=("any",),
@@ -83,12 +84,12 @@ class DataOrder:
             is_present_NS[place, list(images.series[row])] = True
         return cls(table, images.text_ids_N[rows], is_present_NS, params)
 
-    def steps(self, seed: int, batching: Batching) -> Iterator[np.ndarray]:
+    def steps(self, seed: int, batching: Batching, num_updates: int) -> Iterator[np.ndarray]:
         """Yield the text of each image of each step, mirrored where the image is. Shape (B,)."""
         flipped_T = self.texts.flipped_T
         groups_N = np.minimum(self.text_ids_N, flipped_T[self.text_ids_N])
         order = batches(groups_N, self.params.batch_size, batching, seed)
-        for step, rows_B in enumerate(islice(order, self.params.updates)):
+        for step, rows_B in enumerate(islice(order, num_updates)):
             present_BS = self.is_present_NS[rows_B]
             draws = Draws.of_step(self.params.augmentation, present_BS, _NUM_AXES, seed=seed, step=step)
             text_ids_B = self.text_ids_N[rows_B]
@@ -105,6 +106,7 @@ class Judge:
         has_sentences: whether it sees one sentence a report, so that no two images share a text.
         similarity: what it is told of the texts, None where it needs none.
         batching: how its batches are filled.
+        num_updates: how many it is trained on.
     """
 
     name: str
@@ -112,6 +114,7 @@ class Judge:
     has_sentences: bool
     similarity: SimilaritySource | None
     batching: Batching
+    num_updates: int
 
     @classmethod
     def build(
@@ -141,7 +144,8 @@ class Judge:
                 source = Shuffled.among(source, order.texts, order.text_ids_N, entry.shuffle_seed)
         quantile = None if source is None else lambda level: source.off_diagonal_quantile(order.text_ids_N, level)
         objective = found(params, replace(_ANY_FACTS, similarity_quantile=quantile))
-        return cls(name, objective, entry.text_view == "sentence", source, entry.batching or order.params.batching)
+        batching, num_updates = entry.batching or order.params.batching, entry.updates or order.params.updates
+        return cls(name, objective, entry.text_view == "sentence", source, batching, num_updates)
 
     @torch.no_grad()
     def targets(self, text_ids_B: np.ndarray) -> np.ndarray | None:
@@ -225,11 +229,11 @@ def audit_negatives(
         Rows of the ``NEGATIVES`` contract.
     """
     rows: list[dict[str, Any]] = []
-    batchings = dict.fromkeys(judge.batching for judge in judges)
-    for seed, batching in product(order.params.seeds, batchings):
-        alike = [judge for judge in judges if judge.batching == batching]
+    orders = dict.fromkeys((judge.batching, judge.num_updates) for judge in judges)
+    for seed, (batching, num_updates) in product(order.params.seeds, orders):
+        alike = [judge for judge in judges if (judge.batching, judge.num_updates) == (batching, num_updates)]
         tallies: Mapping[str, Tally] = {judge.name: Tally() for judge in alike}
-        for text_ids_B in order.steps(seed, batching):
+        for text_ids_B in order.steps(seed, batching, num_updates):
             similarity_BB = reference.block(text_ids_B)
             is_near: dict[float | None, np.ndarray] = {value: similarity_BB >= value for value in thresholds}
             is_near[None] = np.equal.outer(text_ids_B, text_ids_B)

@@ -26,7 +26,7 @@ class TabulateParams(Params):
     """Section ``tabulate_results``.
 
     Attributes:
-        learn_from_labels: methods that the tables mark, because they are shown labels of images besides.
+        learn_from_labels: methods that tables of values mark, because they learn from labels of images.
     """
 
     seed: int = Field(ge=0)
@@ -39,7 +39,7 @@ class TabulateParams(Params):
     reference: str
     baselines: list[str]
     contrasts: dict[str, list[str]]
-    learn_from_labels: list[str] = []
+    learn_from_labels: list[str]
     simulated_folder: SimulatedFolder
     publish_examples: bool
 

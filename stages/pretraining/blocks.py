@@ -11,7 +11,7 @@ from torch.nn import functional
 
 
 def channels_last(num_dimensions: int) -> torch.memory_format:
-    """Memory layout in which convolutions with few channels are fastest, for tensors (B, C, X)."""
+    """Memory layout of tensors (B, C, X) in which convolutions with few channels C are fastest on a CPU."""
     return torch.channels_last_3d if num_dimensions == 5 else torch.channels_last
 
 

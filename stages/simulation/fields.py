@@ -1,4 +1,7 @@
-"""Smooth random fields: the irregularity of anatomy, lesions and coils."""
+"""Smooth random fields: the irregularity of anatomy, lesions and coils.
+
+Shape suffixes: C channels, X Y Z voxels along the axes, N places.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +42,7 @@ def sample(field_CXYZ: Floats, voxels_3N: Floats, *, outside: Literal["nearest",
     Args:
         field_CXYZ: the fields.
         voxels_3N: where, in voxels along X, Y and Z.
-        outside: what a place beyond the grid is given, the value at the border or 0.
+        outside: what a place beyond the grid is given: the value at the border, or 0, reached within a voxel.
 
     Returns:
         Values, shape (C, N).

@@ -1,9 +1,11 @@
 import copy
 import csv
+import json
 
 import pytest
-from ablations import page, parameter_hash, pipeline_params, read_ablations, resolve
+from ablations import COMPARED_WITH, page, parameter_hash, pipeline_params, read_ablations, resolve, targets
 from copies import ROOT, experiment, read_yaml
+from imports import stages_of
 
 PARAMS = read_yaml(ROOT / "params.yaml")
 ABLATIONS = read_ablations(ROOT / "benchmarks" / "ablations.yaml")
@@ -37,6 +39,28 @@ def test_the_copy_trains_every_ablation_with_its_own_similarity():
     assert changed["similarities"]["selip_dice"]["mix"] == "syntax"
     assert changed["objectives"]["selip_default"] == PARAMS["objectives"]["selip"]
     assert set(changed["similarities"]) >= set(PARAMS["similarities"])
+
+
+def test_the_stages_that_are_run_are_those_of_the_evaluations():
+    known = stages_of(ROOT / "results" / "dvc.yaml")
+    for target in targets(["a"], ["a"]):
+        assert target.removeprefix("results/dvc.yaml:").removesuffix("@a") in known
+
+
+def gigaflops(objective):
+    figures = json.loads((ROOT / "data" / "training" / f"{objective}.json").read_text(encoding="utf-8"))
+    return figures["seed0"]["gigaflops_per_image"]
+
+
+@pytest.mark.parametrize("base", ["mlip", "gk_mvlp"])
+def test_equal_operations_are_equal(base):
+    updates = ABLATIONS[base][f"{base}_equal_flops"][f"+objectives.{base}.updates"]
+    assert updates * gigaflops(base) == pytest.approx(PARAMS["pretrain"]["updates"] * gigaflops("clip"), rel=0.03)
+
+
+def test_rows_are_compared_with_rows_that_exist():
+    names = {name for _, name in ROWS}
+    assert {*COMPARED_WITH, *COMPARED_WITH.values()} <= names
 
 
 def hash_of(params, base="selip", name="selip_default"):

@@ -1,5 +1,5 @@
 import pytest
-from copies import change, experiment
+from copies import change, experiment, is_result
 
 
 def test_a_parameter_is_changed_in_place():
@@ -21,3 +21,10 @@ def test_a_parameter_that_exists_is_not_added():
 
 def test_the_command_says_what_is_changed():
     assert experiment({"a.b": 0.5, "+a.c": False}) == "dvc exp run -S a.b=0.5 -S +a.c=false"
+
+
+def test_a_copy_makes_results_anew_by_the_same_pipeline():
+    assert not is_result("results/dvc.yaml")
+    assert not is_result("data/dvc.lock")
+    assert is_result("results/README.md")
+    assert is_result("results/tables/results.csv")

@@ -39,7 +39,8 @@ def test_the_larger_run_is_as_large_as_it_says_and_its_encoder_fits(tmp_path):
 def test_the_page_says_what_was_run_and_what_it_cost(tmp_path):
     copy, out = tmp_path / "copy", tmp_path / "gpu"
     (copy / "results").mkdir(parents=True)
-    (copy / "results" / "README.md").write_text("# Results\n", encoding="utf-8")
+    for name in ("README.md", "dvc.yaml", "dvc.lock"):
+        (copy / "results" / name).write_text("# Results\n", encoding="utf-8")
     (copy / "data" / "training").mkdir(parents=True)
     seeds = {f"seed{seed}": dict.fromkeys(FIGURES, value) for seed, value in enumerate((0.2, 0.4))}
     (copy / "data" / "training" / "clip.json").write_text(json.dumps(seeds), encoding="utf-8")
@@ -49,4 +50,4 @@ def test_the_page_says_what_was_run_and_what_it_cost(tmp_path):
     assert "dvc exp run -S pretrain.updates=5" in page
     assert "30.0%" in page
     assert "| `random` | – |" in page
-    assert (out / "README.md").is_file()
+    assert {path.name for path in out.iterdir()} == {"README.md", "run.md"}

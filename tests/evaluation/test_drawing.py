@@ -16,6 +16,7 @@ PARAMS = TabulateParams(
     reference="m0",
     baselines=[],
     contrasts={},
+    learn_from_labels=[],
     simulated_folder=Path(),
     publish_examples=False,
 )

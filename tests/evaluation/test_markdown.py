@@ -54,4 +54,5 @@ def test_methods_that_learn_from_labels_are_marked_and_the_mark_is_explained():
     names = [line.split(" | ")[0] for line in markdown.method_table(shown, columns).splitlines()[2:]]
     assert names == ["| `clip`", "| `supervised`†"]
     assert "†: learns from labels" in markdown.about_table(shown, columns)
-    assert "†" not in markdown.about_table(results("clip"), columns)
+    shown.estimates["supervised"] = {}
+    assert "†" not in markdown.about_table(shown, columns)

@@ -25,6 +25,7 @@ ENTRIES = {
         "similarity": "similarity.safetensors",
         "params": {"targets": "uniform", "floor_quantile": 0.5},
     },
+    "short": {"method": "clip", "updates": 2},
     "supervised": {"method": "supervised"},
     "random": {"method": "clip", "is_trained": False},
 }
@@ -64,17 +65,17 @@ def test_the_order_is_that_of_a_training(cohort, order, tmp_path, monkeypatch):
     monkeypatch.setattr(Collator, "collate", record)
     write_params(tmp_path, updates=UPDATES, seeds="4")
     pretrain.main(**cohort.options("clip", tmp_path))
-    replayed = list(order.steps(4, "mixed"))
+    replayed = list(order.steps(4, "mixed", UPDATES))
     assert len(replayed) == UPDATES
     for ours, theirs in zip(replayed, met[:UPDATES], strict=True):
         assert ours.tolist() == theirs.tolist()
-    assert any((ours != own).any() for ours, own in zip(replayed, order.steps(0, "mixed"), strict=True))
+    assert any((ours != own).any() for ours, own in zip(replayed, order.steps(0, "mixed", UPDATES), strict=True))
 
 
 def slow_counts(order, seed, similarity, threshold, is_shared):
     """Pairs, negatives and near-duplicates where pairs of equal texts are negatives or not."""
     num_pairs = num_negatives = num_near = 0
-    for text_ids in order.steps(seed, "mixed"):
+    for text_ids in order.steps(seed, "mixed", UPDATES):
         for i, own in enumerate(text_ids):
             for j, other in enumerate(text_ids):
                 if i == j:
@@ -98,6 +99,12 @@ def test_counts_are_those_of_a_loop(cohort, order, reference, name, is_shared):
         assert (row["num_pairs"], row["num_negatives"], row["num_near_duplicates"]) == expected
         assert row["share"] == pytest.approx(expected[2] / expected[1])
     assert any(row["num_near_duplicates"] for row in rows)
+
+
+def test_a_shorter_training_met_fewer_pairs(cohort, order, reference):
+    built = [judge(cohort, order, name) for name in ("clip", "short")]
+    pairs = {row["objective"]: row["num_pairs"] for row in audit_negatives(order, built, reference, [0.8])}
+    assert pairs["short"] / pairs["clip"] == pytest.approx(2 / UPDATES)
 
 
 def test_similar_texts_are_no_negatives_of_selip_and_smoothing_has_none_without_share(cohort, order, reference):
@@ -138,6 +145,6 @@ def test_a_tally_by_hand():
 
 def test_distinct_batches_hold_no_text_twice(order):
     small = replace(order, params=order.params.model_copy(update={"batch_size": 4}))
-    for text_ids in small.steps(0, "distinct"):
+    for text_ids in small.steps(0, "distinct", UPDATES):
         originals = np.minimum(text_ids, order.texts.flipped_T[text_ids])
         assert len(set(originals.tolist())) == len(originals)

@@ -1,6 +1,6 @@
 """What every objective is given and gives back, and the pieces that they share.
 
-Shape suffixes: B images of the batch, U texts of the batch, D embedding.
+Shape suffixes: B images of the batch, U texts of the batch, D embedding, C labels.
 """
 
 from __future__ import annotations

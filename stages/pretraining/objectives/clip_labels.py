@@ -28,14 +28,13 @@ class ClipLabels(nn.Module):
         label_weight: float = Field(default=1.0, ge=0)
 
     aligns_text = True
-    # Not exported: zero-shot classification goes by the prompts, as it does for the methods compared with.
-    label_head = None
+    label_head: nn.Linear
 
     def __init__(self, params: Params, facts: Facts) -> None:
         super().__init__()
         self.scale = LogitScale(params.temperature)
         self.label_weight = params.label_weight
-        self.labels = nn.Linear(facts.embedding_dim, facts.num_labels)
+        self.label_head = nn.Linear(facts.embedding_dim, facts.num_labels)
 
     @staticmethod
     def needs(params: Params) -> frozenset[Need]:
@@ -54,7 +53,7 @@ class ClipLabels(nn.Module):
         losses = {
             "image_to_text": image_to_text_B.mean() / 2,
             "text_to_image": text_to_image_B.mean() / 2,
-            "labels": self.label_weight * label_loss(self.labels, batch),
+            "labels": self.label_weight * label_loss(self.label_head, batch),
         }
         return Outcome(losses, {"logit_scale": scale.detach()})
 

@@ -27,7 +27,7 @@ def test_it_is_clip_and_the_weighted_loss_of_the_supervised_reference(weight):
     batch, clip = labelled_batch(), Clip(Clip.Params(), FACTS)
     objective = ClipLabels(ClipLabels.Params(label_weight=weight), FACTS)
     supervised = Supervised(Supervised.Params(), FACTS)
-    supervised.label_head = objective.labels
+    supervised.label_head = objective.label_head
     expected = clip(batch).loss + weight * supervised(batch).loss
     torch.testing.assert_close(objective(batch).loss, expected)
 
