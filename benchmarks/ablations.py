@@ -205,8 +205,9 @@ def page(rows: list[Any], *, about: str) -> str:
                 f"{about}, mean over seeds. Values, and in brackets the 95% interval of the paired "
                 "difference to the first row of the same objective, of `*_equal_flops` to `clip_default`; **bold** "
                 "where it excludes 0. Nothing is adjusted for the number of rows: about one bold cell in twenty is "
-                "expected without any effect. A default may be chosen by the validation column, never by the others. Made by `make ablations`; "
-                "[`ablations.csv`](ablations.csv) holds the hash of all parameters of every row.",
+                "expected without any effect. A default may be chosen by the validation column, never by the others. "
+                "Made by `make ablations`; [`ablations.csv`](ablations.csv) holds the hash of all parameters of every "
+                "row.",
                 write_table(["ablation", *columns, "in the repository itself"], body),
             ]
         )
