@@ -177,8 +177,10 @@ def table_rows(
 def _cells(results: Results, name: str, default: str, quantity: Quantity) -> dict[str, Any]:
     quantity = replace(quantity, split=SPLIT)
     row = results.shown(name, quantity) | {"num_seeds": len(results.estimates[name][quantity].seeds)}
+    if name == default or quantity not in results.estimates[default]:
+        return row
     difference, _ = results.difference(quantity, name, default)
-    if name == default or difference is None:
+    if difference is None:
         return row
     return row | {"delta": difference.delta, "delta_low": difference.low, "delta_high": difference.high}
 
