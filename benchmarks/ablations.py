@@ -170,11 +170,12 @@ def table_rows(
                 rows.append(about | {"figure": "nDCG@10", "split": VALIDATION, "value": validation})
             for title, quantity in (FIGURES | OWN_FIGURES).items():
                 if replace(quantity, split=SPLIT) in results.estimates[name]:
-                    rows.append(about | {"figure": title, "split": SPLIT} | _cells(results, name, default, quantity))
+                    rows.append(about | {"figure": title, "split": SPLIT} | row_cells(results, name, default, quantity))
     return rows
 
 
-def _cells(results: Results, name: str, default: str, quantity: Quantity) -> dict[str, Any]:
+def row_cells(results: Results, name: str, default: str, quantity: Quantity) -> dict[str, Any]:
+    """Value of a row, and its paired difference to the row that it is compared with, where that has the figure."""
     quantity = replace(quantity, split=SPLIT)
     row = results.shown(name, quantity) | {"num_seeds": len(results.estimates[name][quantity].seeds)}
     if name == default or quantity not in results.estimates[default]:

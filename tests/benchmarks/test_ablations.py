@@ -1,11 +1,15 @@
 import copy
 import csv
 import json
+from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
-from ablations import COMPARED_WITH, page, parameter_hash, pipeline_params, read_ablations, resolve, targets
+from ablations import COMPARED_WITH, page, parameter_hash, pipeline_params, read_ablations, resolve, row_cells, targets
 from copies import ROOT, experiment, read_yaml
 from imports import stages_of
+
+from stages.evaluation.quantities import Quantity
 
 PARAMS = read_yaml(ROOT / "params.yaml")
 ABLATIONS = read_ablations(ROOT / "benchmarks" / "ablations.yaml")
@@ -56,6 +60,13 @@ def gigaflops(objective):
 def test_equal_operations_are_equal(base):
     updates = ABLATIONS[base][f"{base}_equal_flops"][f"+objectives.{base}.updates"]
     assert updates * gigaflops(base) == pytest.approx(PARAMS["pretrain"]["updates"] * gigaflops("clip"), rel=0.03)
+
+
+def test_a_figure_that_the_other_row_lacks_stands_without_a_difference():
+    own = Quantity("regions", "region_ap", "", "all")
+    estimates = {"a": {replace(own, split="test"): SimpleNamespace(seeds=[0, 1])}, "b": {}}
+    results = SimpleNamespace(estimates=estimates, shown=lambda name, quantity: {"value": 0.5})
+    assert row_cells(results, "a", "b", own) == {"value": 0.5, "num_seeds": 2}
 
 
 def test_rows_are_compared_with_rows_that_exist():
