@@ -129,60 +129,6 @@ def test_enhanced_frames_are_split_by_b_value(tmp_path, convert):
         np.testing.assert_array_equal(voxels(tmp_path / "out", row), expected)
 
 
-def _three_planes():
-    uids = {"StudyInstanceUID": generate_uid(), "SeriesInstanceUID": generate_uid()}
-    planes = (df.AXIAL, df.CORONAL, df.SAGITTAL)
-    return [ds for plane in planes for ds in df.slices(ImageOrientationPatient=list(plane), **uids)]
-
-
-SET_ASIDE = {
-    "localiser": lambda: df.slices(ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"]),
-    "localiser ": _three_planes,
-    "localiser  ": lambda: df.slices(SeriesDescription="3-plane loc"),
-    "derived": lambda: df.slices(ImageType=["DERIVED", "SECONDARY", "MPR"]),
-    "derived ": lambda: df.slices(ImageType=["ORIGINAL", "PRIMARY", "PROJECTION IMAGE", "MIP"]),
-    "screen_capture": lambda: df.slices(SOPClassUID="1.2.840.10008.5.1.4.1.1.7"),
-    "not_mr": lambda: df.slices(Modality="CT"),
-    "not_head": lambda: df.slices(BodyPartExamined="KNEE", StudyDescription="MR"),
-    "not_head ": lambda: df.slices(SeriesDescription="t2_tse_sag C-spine"),
-    "test_object": lambda: df.slices(PatientName="ACR Phantom"),
-    "not_magnitude": lambda: df.slices(ImageType=["ORIGINAL", "PRIMARY", "P", "ND"]),
-    "missing_geometry": lambda: [_without(ds, "ImageOrientationPatient") for ds in df.slices()],
-    "too_few_slices": lambda: df.slices(num=3),
-    "missing_slice": lambda: [ds for n, ds in enumerate(df.slices(num=9)) if n != 4],
-    "uneven_spacing": lambda: [_moved(ds, 1.5 if n == 4 else 0.0) for n, ds in enumerate(df.slices(num=9))],
-    "damaged_pixels": lambda: df.slices(),
-    "not_image": lambda: [_without(ds, "Rows") for ds in df.slices()],
-}
-
-
-def _without(ds, name):
-    delattr(ds, name)
-    return ds
-
-
-def _moved(ds, mm):
-    x, y, z = ds.ImagePositionPatient
-    ds.ImagePositionPatient = [x, y, z + mm]
-    return ds
-
-
-@pytest.mark.parametrize("case", SET_ASIDE)
-def test_what_is_no_volume_of_a_head_is_set_aside_with_its_reason(tmp_path, convert, case):
-    slices = SET_ASIDE[case]()
-    if case == "damaged_pixels":
-        df.write(tmp_path / "dicom", slices, JPEG2000Lossless)
-        for path in (tmp_path / "dicom").iterdir():
-            data = path.read_bytes()
-            start = data.index(b"\xff\x4f\xff\x51")
-            path.write_bytes(data[:start] + b"\x00" * 40 + data[start + 40 :])
-    else:
-        df.write(tmp_path / "dicom", slices)
-    series, ledger = convert()
-    assert not series
-    assert reasons(ledger) == [case.strip()] * len(slices)
-
-
 def test_copies_are_set_aside_and_the_series_is_used(tmp_path, convert):
     slices = df.slices(num=7)
     again = deepcopy(slices[3])
@@ -192,16 +138,6 @@ def test_copies_are_set_aside_and_the_series_is_used(tmp_path, convert):
     (row,), ledger = convert()
     assert reasons(ledger) == ["duplicate", "duplicate"]
     np.testing.assert_array_equal(voxels(tmp_path / "out", row), df.volume(slices))
-
-
-def test_other_pixels_at_one_position_are_not_guessed_about(tmp_path, convert):
-    slices = df.slices(num=7)
-    other = df.slices(num=7, seed=9, SeriesInstanceUID=slices[0].SeriesInstanceUID)[3]
-    other.StudyInstanceUID = slices[0].StudyInstanceUID
-    df.write(tmp_path / "dicom", [*slices, other])
-    series, ledger = convert()
-    assert not series
-    assert reasons(ledger) == ["repeated_slices"] * 8
 
 
 def test_every_odd_file_costs_one_row(tmp_path, convert):

@@ -1,0 +1,86 @@
+"""Where the voxels of a series lie, by its headers, and whether its volume lies there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import product
+
+import numpy as np
+
+from stages.imaging.grouping import Slice
+from stages.imaging.ledger import SetAside
+from stages.imaging.slices import num_repeats
+
+Affine = tuple[tuple[float, ...], ...]
+
+# Patient coordinates of DICOM grow to the left, back and head, those of NIfTI to the right, front and head.
+_LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+# Corners of a volume may be off by rounding, and by what the gaps between slices vary.
+_TOLERANCE_MM = 1.0
+
+
+def expected_affine(slices: list[Slice]) -> Affine:
+    """Affine from (column, row, slice) to millimetres (RAS) of slices in the order of their positions.
+
+    The third axis runs from the first to the last position, so that slices whose positions run askew to
+    their normal (gantry tilt) give a sheared affine.
+    """
+    first, last = slices[0].image, slices[-1].image
+    cosines = np.array(first.orientation)
+    num_positions = len(slices) // max(num_repeats(slices), 1)
+    start, end = np.array(first.position_mm), np.array(last.position_mm)
+    affine = np.eye(4)
+    affine[:3, 0] = cosines[:3] * first.pixel_spacing_mm[1]
+    affine[:3, 1] = cosines[3:] * first.pixel_spacing_mm[0]
+    affine[:3, 2] = (end - start) / max(num_positions - 1, 1)
+    affine[:3, 3] = start
+    return tuple(tuple(map(float, row)) for row in _LPS_TO_RAS @ affine)
+
+
+def placed_affine(found: np.ndarray, shape: Sequence[int], expected: Affine) -> np.ndarray:
+    """Check that a volume fills the place that the headers of its slices say.
+
+    dcm2niix stacks slices along their normal. Where their positions run askew to it (gantry tilt), the
+    volume is right but for the shear, which is then put into its affine.
+
+    Args:
+        found: affine of the volume to mm (RAS); its axes may run against those of the slices.
+        shape: its voxels along each axis.
+        expected: result of ``expected_affine``.
+
+    Returns:
+        ``found`` itself, or the sheared affine.
+
+    Raises:
+        SetAside: ``conversion_misplaced`` if one of its corners lies more than 1 mm from where it should.
+    """
+    wanted = _flipped_like(found, shape, np.array(expected))
+    if _distance_mm(found, wanted, shape) <= _TOLERANCE_MM:
+        return found
+    upright = wanted.copy()
+    normal = np.cross(wanted[:3, 0], wanted[:3, 1])
+    normal /= max(float(np.linalg.norm(normal)), 1e-12)
+    upright[:3, 2] = (wanted[:3, 2] @ normal) * normal
+    # Both stacks may begin at either end.
+    start, last = wanted[:3, 3], wanted[:3, 3] + wanted[:3, 2] * (shape[2] - 1)
+    for origin in (start, last - upright[:3, 2] * (shape[2] - 1)):
+        upright[:3, 3] = origin
+        if _distance_mm(found, upright, shape) <= _TOLERANCE_MM:
+            return wanted
+    raise SetAside("conversion_misplaced")
+
+
+def _flipped_like(found: np.ndarray, shape: Sequence[int], affine: np.ndarray) -> np.ndarray:
+    """Turn the axes of an affine that run against those of another one of the same shape."""
+    flipped = affine.copy()
+    for axis in range(3):
+        if found[:3, axis] @ affine[:3, axis] < 0:
+            flipped[:3, 3] += affine[:3, axis] * (shape[axis] - 1)
+            flipped[:3, axis] *= -1
+    return flipped
+
+
+def _distance_mm(first: np.ndarray, second: np.ndarray, shape: Sequence[int]) -> float:
+    """Largest distance of the corners of a volume under two affines."""
+    corners = np.array([(*corner, 1.0) for corner in product(*((0, size - 1) for size in shape[:3]))])
+    return float(np.linalg.norm((corners @ (first - second).T)[:, :3], axis=1).max())
