@@ -15,8 +15,11 @@ Affine = tuple[tuple[float, ...], ...]
 
 # Patient coordinates of DICOM grow to the left, back and head, those of NIfTI to the right, front and head.
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
-# Corners of a volume may be off by rounding, and by what the gaps between slices vary.
-_TOLERANCE_MM = 1.0
+# What rounding in headers may move a corner of a volume.
+_TOLERANCE_MM = 0.5
+# Share of the gap by which the first one may differ from the mean.
+_GAP_TOLERANCE = 0.1
+_SMALLEST_MM = 1e-9
 
 
 def expected_affine(slices: list[Slice]) -> Affine:
@@ -40,8 +43,8 @@ def expected_affine(slices: list[Slice]) -> Affine:
 def placed_affine(found: np.ndarray, shape: Sequence[int], expected: Affine) -> np.ndarray:
     """Check that a volume fills the place that the headers of its slices say.
 
-    dcm2niix stacks slices along their normal. Where their positions run askew to it (gantry tilt), the
-    volume is right but for the shear, which is then put into its affine.
+    dcm2niix stacks slices along their normal, with the gap of the first two. Where positions run askew to
+    the normal (gantry tilt), or gaps are rounded, the volume is right and its affine is taken from all slices.
 
     Args:
         found: affine of the volume to mm (RAS); its axes may run against those of the slices.
@@ -49,24 +52,25 @@ def placed_affine(found: np.ndarray, shape: Sequence[int], expected: Affine) -> 
         expected: result of ``expected_affine``.
 
     Returns:
-        ``found`` itself, or the sheared affine.
+        ``found`` itself where no corner is off by more than half a millimetre, else the slices' own affine.
 
     Raises:
-        SetAside: ``conversion_misplaced`` if one of its corners lies more than 1 mm from where it should.
+        SetAside: ``conversion_misplaced`` if more than shear or a gap tells the two apart.
     """
     wanted = _flipped_like(found, shape, np.array(expected))
     if _distance_mm(found, wanted, shape) <= _TOLERANCE_MM:
         return found
-    upright = wanted.copy()
     normal = np.cross(wanted[:3, 0], wanted[:3, 1])
-    normal /= max(float(np.linalg.norm(normal)), 1e-12)
-    upright[:3, 2] = (wanted[:3, 2] @ normal) * normal
-    # Both stacks may begin at either end.
-    start, last = wanted[:3, 3], wanted[:3, 3] + wanted[:3, 2] * (shape[2] - 1)
-    for origin in (start, last - upright[:3, 2] * (shape[2] - 1)):
-        upright[:3, 3] = origin
-        if _distance_mm(found, upright, shape) <= _TOLERANCE_MM:
-            return wanted
+    normal /= max(float(np.linalg.norm(normal)), _SMALLEST_MM)
+    gap, wanted_gap = found[:3, 2] @ normal, wanted[:3, 2] @ normal
+    if abs(gap - wanted_gap) <= _GAP_TOLERANCE * abs(wanted_gap):
+        stacked = wanted.copy()
+        stacked[:3, 2] = normal * gap
+        # dcm2niix may have begun at either end.
+        for origin in (wanted[:3, 3], wanted[:3, 3] + (wanted[:3, 2] - stacked[:3, 2]) * (shape[2] - 1)):
+            stacked[:3, 3] = origin
+            if _distance_mm(found, stacked, shape) <= _TOLERANCE_MM:
+                return wanted
     raise SetAside("conversion_misplaced")
 
 
