@@ -57,10 +57,11 @@ def is_dicom(head: bytes) -> bool:
     """Tell a DICOM file by its first bytes, with or without the preamble."""
     if head[128:132] == b"DICM":
         return True
-    if len(head) < 132 or head[:2] not in (b"\x08\x00", b"\x02\x00"):
+    if len(head) < 132 or head[:2] not in (b"\x08\x00", b"\x02\x00", b"\x00\x08"):
         return False
     is_explicit = head[4:6] in (b"UI", b"UL", b"CS", b"OB", b"DA", b"TM", b"SH", b"LO")
-    return is_explicit or struct.unpack("<I", head[4:8])[0] <= 64
+    is_little_endian = head[1] == 0
+    return is_explicit or (is_little_endian and struct.unpack("<I", head[4:8])[0] <= 64)
 
 
 def read_images(data: bytes) -> list[Image]:
