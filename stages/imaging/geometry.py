@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import product
+from itertools import permutations, product
 
 import numpy as np
 
@@ -57,31 +57,44 @@ def placed_affine(found: np.ndarray, shape: Sequence[int], expected: Affine) -> 
     Raises:
         SetAside: ``conversion_misplaced`` if more than shear or a gap tells the two apart.
     """
-    wanted = _flipped_like(found, shape, np.array(expected))
+    wanted, slice_axis = _with_axes_of(found, shape, np.array(expected))
     if _distance_mm(found, wanted, shape) <= _TOLERANCE_MM:
         return found
-    normal = np.cross(wanted[:3, 0], wanted[:3, 1])
+    normal = np.cross(*np.delete(wanted[:3, :3], slice_axis, axis=1).T)
     normal /= max(float(np.linalg.norm(normal)), _SMALLEST_MM)
-    gap, wanted_gap = found[:3, 2] @ normal, wanted[:3, 2] @ normal
+    gap, wanted_gap = found[:3, slice_axis] @ normal, wanted[:3, slice_axis] @ normal
     if abs(gap - wanted_gap) <= _GAP_TOLERANCE * abs(wanted_gap):
         stacked = wanted.copy()
-        stacked[:3, 2] = normal * gap
+        stacked[:3, slice_axis] = normal * gap
+        drift = (wanted - stacked)[:3, slice_axis] * (shape[slice_axis] - 1)
         # dcm2niix may have begun at either end.
-        for origin in (wanted[:3, 3], wanted[:3, 3] + (wanted[:3, 2] - stacked[:3, 2]) * (shape[2] - 1)):
+        for origin in (wanted[:3, 3], wanted[:3, 3] + drift):
             stacked[:3, 3] = origin
             if _distance_mm(found, stacked, shape) <= _TOLERANCE_MM:
                 return wanted
     raise SetAside("conversion_misplaced")
 
 
-def _flipped_like(found: np.ndarray, shape: Sequence[int], affine: np.ndarray) -> np.ndarray:
-    """Turn the axes of an affine that run against those of another one of the same shape."""
-    flipped = affine.copy()
+def _with_axes_of(found: np.ndarray, shape: Sequence[int], affine: np.ndarray) -> tuple[np.ndarray, int]:
+    """Order and turn the axes of an affine like those of another: dcm2niix stands 3D acquisitions upright.
+
+    Returns:
+        The affine of the same voxels in that order, and which axis the slices are stacked along.
+    """
+    cosines = np.abs(_unit_columns(found).T @ _unit_columns(affine))
+    order = max(permutations(range(3)), key=lambda axes: sum(cosines[n, axis] for n, axis in enumerate(axes)))
+    turned = affine.copy()
+    turned[:3, :3] = affine[:3, order]
     for axis in range(3):
-        if found[:3, axis] @ affine[:3, axis] < 0:
-            flipped[:3, 3] += affine[:3, axis] * (shape[axis] - 1)
-            flipped[:3, axis] *= -1
-    return flipped
+        if found[:3, axis] @ turned[:3, axis] < 0:
+            turned[:3, 3] += turned[:3, axis] * (shape[axis] - 1)
+            turned[:3, axis] *= -1
+    return turned, order.index(2)
+
+
+def _unit_columns(affine: np.ndarray) -> np.ndarray:
+    columns = affine[:3, :3]
+    return columns / np.maximum(np.linalg.norm(columns, axis=0), _SMALLEST_MM)
 
 
 def _distance_mm(first: np.ndarray, second: np.ndarray, shape: Sequence[int]) -> float:
