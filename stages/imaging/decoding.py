@@ -20,6 +20,7 @@ from stages.imaging.pixels import DEFLATED, read_format
 
 # A deflated file of zeros grows a thousandfold; a whole head at half a millimetre is a tenth of this.
 _MAX_INFLATED_BYTES = 2**30
+_CHUNK_BYTES = 2**24
 _PREAMBLE_BYTES = 132
 _FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
 
@@ -38,15 +39,25 @@ def inflate(data: bytes) -> bytes:
     meta = read_dataset(buffer, False, True, stop_when=lambda tag, _vr, _length: tag >> 16 != 2)
     if str(meta.get("TransferSyntaxUID")) != DEFLATED:
         return data
-    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
-    plain = inflater.decompress(data[buffer.tell() :], _MAX_INFLATED_BYTES)
-    if inflater.unconsumed_tail:
+    deflated = data[buffer.tell() :]
+    if _num_inflated_bytes(deflated) > _MAX_INFLATED_BYTES:
         raise SetAside("image_too_large")
+    plain = zlib.decompressobj(-zlib.MAX_WBITS).decompress(deflated)
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
     head = DicomBytesIO()
     head.write(data[:start])
     write_file_meta_info(head, FileMetaDataset(meta), enforce_standard=False)
     return head.getvalue() + plain
+
+
+def _num_inflated_bytes(deflated: bytes) -> int:
+    """Count what deflated bytes grow to, without keeping it, until it is too much."""
+    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+    num_bytes = 0
+    while deflated and num_bytes <= _MAX_INFLATED_BYTES and not inflater.eof:
+        num_bytes += len(inflater.decompress(deflated, _CHUNK_BYTES))
+        deflated = inflater.unconsumed_tail
+    return num_bytes
 
 
 def rewrite(data: bytes, frames: tuple[int, ...] | None, target: Path, instance_number: int | None = None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import zipfile
 import zlib
 from typing import Any
 
@@ -127,7 +128,20 @@ BYTES = {
     "bottomless sequences": written("damaged_dicom", lambda ds: _nested(ds, 5000)),
 }
 
+
+def _encrypted() -> bytes:
+    """A ZIP whose member is marked as encrypted, in both of its headers."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("slice", _slice_bytes())
+    data = bytearray(buffer.getvalue())
+    for mark, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        data[data.index(mark) + offset] |= 1
+    return bytes(data)
+
+
 FILES = {
+    "encrypted member": one_file("encrypted_member", _encrypted),
     "no bytes": one_file("empty_file", bytes),
     "text": one_file("not_dicom", lambda: b"nothing of interest"),
     "header that is cut": one_file("damaged_dicom", lambda: _slice_bytes()[:160]),

@@ -157,7 +157,7 @@ def transplanted(name: str) -> list[bytes]:
         "JPEGLSNearLossless_16.dcm",
         "JPEG2000.dcm",
         "693_J2KI.dcm",
-        "JPEG-lossy.dcm",
+        "JPGExtended.dcm",
         "MR_small_RLE.dcm",
         "MR_small_padded.dcm",
         "MR_small_expb.dcm",
