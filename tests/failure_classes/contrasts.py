@@ -29,6 +29,8 @@ from pydicom.uid import (
 )
 
 # Parts of the complex image, diffusion
+# Siemens pads every list to this length.
+_CSA_ITEMS = 6
 
 
 def _with_ge_part(datasets: list[Dataset], part: int) -> list[Dataset]:
@@ -108,14 +110,34 @@ def _relocated(ds: Dataset, b_value: float) -> None:
     ds.private_block(0x0019, "SIEMENS MR HEADER", create=True).add_new(0x0C, "IS", int(b_value))
 
 
-def csa_header(**numbers: float) -> bytes:
+def csa_header(**numbers: float | list[float]) -> bytes:
     """A CSA2 header, the proprietary part of Siemens headers."""
     parts = [b"SV10\4\3\2\1", np.array([len(numbers), 77], "<u4").tobytes()]
     for name, value in numbers.items():
-        text = f"{value:g}".encode().ljust(16, b"\0")
-        parts += [name.encode().ljust(64, b"\0"), np.array([1], "<i4").tobytes(), b"DS\0\0"]
-        parts += [np.array([3, 1, 77], "<i4").tobytes(), np.array([len(text)] * 4, "<i4").tobytes(), text]
+        values = value if isinstance(value, list) else [value]
+        texts = [f"{number:.8f}\0".encode() for number in values] + [b""] * (_CSA_ITEMS - len(values))
+        parts += [name.encode().ljust(64, b"\0"), np.array([len(values)], "<i4").tobytes(), b"FD\0\0"]
+        parts += [np.array([1, _CSA_ITEMS, 77], "<i4").tobytes()]
+        parts += [np.array([len(text)] * 4, "<i4").tobytes() + text + b"\0" * (-len(text) % 4) for text in texts]
     return b"".join(parts)
+
+
+def mosaics(num: int = 2, num_tiles: int = 9, num_said: int | None = None) -> list[Dataset]:
+    """Volumes of nine slices of 24 by 22 pixels, each in one image."""
+    types = ["ORIGINAL", "PRIMARY", "M", "ND", "MOSAIC"]
+    images = df.slices(num=num, ImageType=types, SpacingBetweenSlices=4.0, **DIFFUSION)
+    for number, ds in enumerate(images):
+        ds.ImagePositionPatient, ds.AcquisitionNumber = images[0].ImagePositionPatient, number + 1
+        header = csa_header(NumberOfImagesInMosaic=num_tiles, SliceNormalVector=[0.0, 0.0, 1.0])
+        ds.private_block(0x0029, "SIEMENS CSA HEADER", create=True).add_new(0x10, "OB", header)
+        if num_said:
+            ds.private_block(0x0019, "SIEMENS MR HEADER", create=True).add_new(0x0A, "US", num_said)
+    return images
+
+
+def _mosaic_twice() -> list[Dataset]:
+    images = mosaics(3)
+    return [*images, images[1]]
 
 
 VENDORS = {
@@ -130,6 +152,9 @@ VENDORS = {
 }
 
 CONTRASTS = {
+    "mosaics": used(mosaics),
+    "mosaics, one of them twice": used(_mosaic_twice, 1, duplicate=1),
+    "mosaic that lacks slices": set_aside("conversion_incomplete", lambda: mosaics(2, 7, 9), 2),
     "magnitude and phase": used(
         lambda: two_volumes({}, {"ImageType": ["ORIGINAL", "PRIMARY", "P", "ND"]}), 1, not_magnitude=6
     ),

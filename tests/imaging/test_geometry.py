@@ -9,6 +9,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 from failure_classes.case import moved, two_volumes
+from failure_classes.contrasts import mosaics
 
 from stages.artifacts import tables
 from stages.artifacts.identity import write_new_key
@@ -171,3 +172,16 @@ def test_a_volume_elsewhere_is_set_aside(found):
 
 def as_rows(matrix: np.ndarray) -> tuple[tuple[float, ...], ...]:
     return tuple(tuple(map(float, row)) for row in matrix)
+
+
+def test_the_tiles_of_mosaics_become_slices(convert):
+    images = mosaics()
+    (path,) = convert(images)
+    image = nib.load(path)
+    assert image.shape == (22, 24, 9, 2)
+    for number, ds in enumerate(images):
+        pixels = np.frombuffer(ds.PixelData, np.uint16).reshape(df.ROWS, df.COLUMNS)
+        for tile in range(9):
+            row, column = 24 * (tile // 3), 22 * (tile % 3)
+            expected = pixels[row : row + 24, column : column + 22][::-1].T
+            np.testing.assert_array_equal(np.asarray(image.dataobj)[:, :, tile, number], expected)
