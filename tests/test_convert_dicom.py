@@ -306,9 +306,14 @@ def _plain_dcm2niix(folder: Path, out: Path) -> list[tuple[np.ndarray, np.ndarra
 
 
 def _equals(affine, values, reference) -> bool:
-    """Equal to a volume of dcm2niix, or to volumes of a longer series that was split."""
+    """Equal to a volume of dcm2niix, or to volumes of a longer series that was split.
+
+    dcm2niix takes the gap of the first two slices for all; ours is their mean, where positions are rounded.
+    """
     known_affine, known = reference
-    if not np.allclose(affine, known_affine, atol=1e-4) or values.shape[:3] != known.shape[:3]:
+    tolerance = np.full((4, 4), 1e-4)
+    tolerance[:3, 2] = 0.1
+    if (np.abs(affine - known_affine) > tolerance).any() or values.shape[:3] != known.shape[:3]:
         return False
     known_volumes = known.reshape(*known.shape[:3], -1)
     volumes = values.reshape(*values.shape[:3], -1)

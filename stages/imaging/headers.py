@@ -22,6 +22,7 @@ from stages.imaging.pixels import DEFLATED, Format, check_pixels, is_supported, 
 _DIGEST_BYTES = 16
 # Direction cosines are written with a few digits only; beyond this they are no rotation.
 _COSINE_TOLERANCE = 0.05
+_MAX_POSITION_MM = 1e4
 # Which part of the complex image GE stored, a word that other vendors put into ImageType.
 _GE_PART = PrivateTag(0x0043, "GEMS_PARM_01", 0x2F)
 _GE_PARTS = {1.0: "PHASE", 2.0: "REAL", 3.0: "IMAGINARY"}
@@ -139,7 +140,6 @@ def _image(
 ) -> Image:
     is_frame = frame is not None
     image_type = _image_type(root, view, protocol.vendor, is_frame=is_frame)
-    position = view.numbers("ImagePositionPatient")
     return Image(
         identity=identity,
         protocol=protocol,
@@ -149,7 +149,7 @@ def _image(
         num_frames=pixels.frames,
         image_type=image_type,
         orientation=_orientation(view),
-        position_mm=position if len(position) == 3 else None,
+        position_mm=_position(view),
         rows=pixels.rows,
         columns=pixels.columns,
         num_bytes=pixels.frame_bytes,
@@ -184,6 +184,13 @@ def _orientation(view: Elements) -> tuple[float, ...] | None:
     row, column = cosines[:3], cosines[3:]
     faults = (hypot(*row) - 1.0, hypot(*column) - 1.0, sum(map(mul, row, column)))
     return cosines if max(map(abs, faults)) <= _COSINE_TOLERANCE else None
+
+
+def _position(view: Elements) -> tuple[float, ...] | None:
+    """Centre of the first voxel; None unless it lies within reach of a scanner."""
+    position = view.numbers("ImagePositionPatient")
+    is_place = len(position) == 3 and max(map(abs, position)) <= _MAX_POSITION_MM
+    return position if is_place else None
 
 
 def _weighting(view: Elements) -> Weighting:

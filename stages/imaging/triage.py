@@ -42,6 +42,7 @@ _NOT_HEAD = (
 )
 # A localiser shows a few slices in each of three planes.
 _MAX_LOCALISER_SLICES = 15
+_MAX_PIXEL_MM = 100.0
 
 
 def check_series(group: Group, settings: ConversionSettings) -> None:
@@ -82,7 +83,8 @@ def _image_checks(group: Group, settings: ConversionSettings) -> Iterator[tuple[
 
 
 def _has_pixel_size(image: Image) -> bool:
-    return len(image.pixel_spacing_mm) == 2 and min(image.pixel_spacing_mm) > 0
+    spacing_mm = image.pixel_spacing_mm
+    return len(spacing_mm) == 2 and all(0 < mm <= _MAX_PIXEL_MM for mm in spacing_mm)
 
 
 def _lacks_uid(group: Group) -> bool:
