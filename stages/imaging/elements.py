@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 import struct
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from decimal import Decimal
 from math import isfinite
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydicom import config
 from pydicom.dataelem import RawDataElement
@@ -24,7 +24,22 @@ warnings.filterwarnings("ignore", module=r"pydicom\..*")
 logging.getLogger("pydicom").setLevel(logging.CRITICAL)
 
 _MAX_REMEMBERED = 20_000
+# Longer values are read but not kept; no header says more than this on purpose.
+_MAX_REMEMBERED_BYTES = 4096
+_MAX_CHARACTERS = 4096
+_MAX_VALUES = 1024
+# What vendors write by length: short integers, floats, doubles.
+_BINARY_FORMS = {2: "<h", 4: "<f", 8: "<d"}
 _CHARACTER_SET = Tag(0x0008, 0x0005)
+_FIRST_BLOCK, _LAST_BLOCK = 0x10, 0xFF
+
+
+class PrivateTag(NamedTuple):
+    """A private element; its creator (in capitals) says in which block of the group it lies."""
+
+    group: int
+    creator: str
+    number: int
 
 
 class Elements:
@@ -48,12 +63,27 @@ class Elements:
 
     def element(self, tag: BaseTag) -> Any:
         """Return the first value of an element, given by its number, that is not empty, or None."""
-        for ds in self._layers:
+        return self._first_of(self._layers, tag)
+
+    def _first_of(self, layers: Iterable[Dataset], tag: BaseTag) -> Any:
+        for ds in layers:
             try:
                 value = self._decode(ds, tag)
             except Exception:  # noqa: BLE001, S112 - a broken element may raise anything
                 continue
             if value is not None and value != "" and value != ():
+                return value
+        return None
+
+    def private(self, tag: PrivateTag) -> Any:
+        """Return the first value of a private element that is not empty, or None.
+
+        Archives move blocks of private elements, and some strip the creators: then it is the first block.
+        """
+        for ds in self._layers:
+            block = self._block(ds, tag)
+            value = self._first_of((ds,), Tag(tag.group, block << 8 | tag.number))
+            if value is not None:
                 return value
         return None
 
@@ -78,12 +108,22 @@ class Elements:
         numbers = [as_number(value) for value in _as_tuple(self.value(keyword))]
         return tuple(number for number in numbers if number is not None) if None not in numbers else ()
 
+    def _block(self, ds: Dataset, tag: PrivateTag) -> int:
+        known = ds.keys()
+        for block in range(_FIRST_BLOCK, _LAST_BLOCK + 1):
+            number = tag.group << 16 | block
+            if number in known and str(self._first_of((ds,), Tag(number))).upper() == tag.creator:
+                return block
+        return _FIRST_BLOCK
+
     def _decode(self, ds: Dataset, tag: BaseTag) -> Any:
         raw = ds.get_item(tag)
         if raw is None:
             return None
         if not isinstance(raw, RawDataElement):
             return _plain(raw.value)
+        if raw.value is not None and len(raw.value) > _MAX_REMEMBERED_BYTES:
+            return _plain(ds[tag].value)
         characters = ds.get_item(_CHARACTER_SET)
         key = (tag, raw.VR, raw.value, raw.is_little_endian, characters and str(characters.value))
         if key not in self._decoded:
@@ -109,8 +149,9 @@ def as_number(value: Any) -> float | None:
 def private_number(value: Any) -> float | None:
     """Read a number from a private element, which implicit transfer syntaxes leave as bytes."""
     if isinstance(value, bytes):
-        if len(value) in (4, 8) and not value.strip(b" \0").isdigit():
-            return float(struct.unpack("<f" if len(value) == 4 else "<d", value)[0])
+        form = _BINARY_FORMS.get(len(value))
+        if form and not value.strip(b" \0").isdigit():
+            return float(struct.unpack(form, value)[0])
         value = value.split(b"\\")[0].strip(b" \0").decode("ascii", "replace")
     return as_number(value)
 
@@ -118,9 +159,9 @@ def private_number(value: Any) -> float | None:
 def _plain(value: Any) -> Any:
     """Turn pydicom's types into Python's; characters that cannot be written become question marks."""
     if isinstance(value, (MultiValue, list)) and not isinstance(value, Sequence):
-        return tuple(map(_plain, value))
+        return tuple(map(_plain, value[:_MAX_VALUES]))
     if isinstance(value, (str, PersonName)):
-        return str(value).encode("utf-8", "replace").decode("utf-8").strip("\0 ")
+        return str(value)[:_MAX_CHARACTERS].encode("utf-8", "replace").decode("utf-8").strip("\0 ")
     return float(value) if isinstance(value, (float, Decimal)) else value
 
 

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from stages.artifacts.identity import SiteKey
 from stages.imaging.dicom import Image
+from stages.imaging.diffusion import name_shells
 
 # Direction cosines closer than this are one orientation (about half a degree).
 _ORIENTATION_TOLERANCE = 0.01
-# b-values of one shell scatter by a few s/mm² from direction to direction.
-_B_VALUE_STEP_S_MM2 = 50.0
+_FIRST_ECHO = ("", "0", "1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,24 +50,34 @@ def group_images(slices: Iterable[Slice]) -> list[Group]:
     Returns:
         Groups in the order in which their first images come.
     """
+    items = list(slices)
+    b_values: dict[tuple[str, str], set[float]] = defaultdict(set)
+    for item in items:
+        if item.image.b_value_s_mm2 is not None:
+            b_values[_uids(item.image)].add(item.image.b_value_s_mm2)
+    shells = {uids: name_shells(values) for uids, values in b_values.items()}
     groups: dict[tuple[str, ...], Group] = {}
-    orientations: dict[tuple[str, str], list[np.ndarray]] = {}
-    for item in slices:
-        identity = item.image.identity
-        uids = (identity.study_uid, identity.series_uid)
-        parts = _parts(item.image, orientations.setdefault(uids, []))
+    orientations: dict[tuple[str, str], list[np.ndarray]] = defaultdict(list)
+    for item in items:
+        uids = _uids(item.image)
+        parts = _parts(item.image, orientations[uids], shells.get(uids, {}))
         groups.setdefault((*uids, *parts), Group(*uids, parts)).slices.append(item)
     return list(groups.values())
 
 
 def echo_key(image: Image) -> str:
-    """Echo time as it tells echoes apart."""
-    return "" if image.echo_time_ms is None else f"{image.echo_time_ms:.1f}"
+    """Echo time as it tells echoes apart; the number of a later echo where there is no time."""
+    if image.echo_time_ms is not None:
+        return f"{image.echo_time_ms:.1f}"
+    return "" if image.echo_number in _FIRST_ECHO else f"#{image.echo_number}"
 
 
-def _parts(image: Image, orientations: list[np.ndarray]) -> tuple[str, ...]:
-    b_value = image.b_value_s_mm2
-    shell = "" if b_value is None else str(round(b_value / _B_VALUE_STEP_S_MM2))
+def _uids(image: Image) -> tuple[str, str]:
+    return image.identity.study_uid, image.identity.series_uid
+
+
+def _parts(image: Image, orientations: list[np.ndarray], shells: Mapping[float, str]) -> tuple[str, ...]:
+    shell = "" if image.b_value_s_mm2 is None else shells[image.b_value_s_mm2]
     spacing = ",".join(f"{value:.3f}" for value in image.pixel_spacing_mm)
     matrix = f"{image.rows}x{image.columns}"
     return _orientation_key(image, orientations), echo_key(image), "\\".join(image.image_type), shell, matrix, spacing

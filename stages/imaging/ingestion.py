@@ -7,7 +7,6 @@ import os
 import shutil
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +16,11 @@ from tqdm import tqdm
 from stages.artifacts import tables
 from stages.artifacts.identity import SiteKey
 from stages.artifacts.imaging_tables import IDENTIFIERS, LEDGER, SERIES
-from stages.imaging import slices, triage
-from stages.imaging.conversion import Converter, Job, Outcome, Source, find_dcm2niix, remove_stale_scratch
+from stages.imaging.conversion import Converter, Job, Outcome, find_dcm2niix, remove_stale_scratch
 from stages.imaging.dicom import Identity
-from stages.imaging.grouping import Group, Slice, group_images
 from stages.imaging.identifiers import identifier_rows
-from stages.imaging.ledger import SetAside, ledger_row
+from stages.imaging.ledger import ledger_row
+from stages.imaging.planning import Plan, make_jobs, make_plan
 from stages.imaging.scanning import Scanned, scan
 from stages.imaging.series import series_row, study_days, study_id
 from stages.imaging.settings import ConversionSettings
@@ -30,15 +28,6 @@ from stages.imaging.settings import ConversionSettings
 logger = logging.getLogger(__name__)
 
 NIFTI_FOLDER = "nifti"
-
-
-@dataclass(slots=True)
-class _Plan:
-    """The groups of an export, why some are set aside, and which images are copies."""
-
-    groups: list[Group]
-    reasons: dict[int, str] = field(default_factory=dict)
-    copies: dict[int, list[Slice]] = field(default_factory=dict)
 
 
 def ingest(dicom: Path, out: Path, work: Path, key: SiteKey, settings: ConversionSettings) -> None:
@@ -59,63 +48,18 @@ def ingest(dicom: Path, out: Path, work: Path, key: SiteKey, settings: Conversio
     find_dcm2niix()
     remove_stale_scratch(max_age_s=2 * settings.series_timeout_s)
     files = scan(dicom, settings)
-    plan = _plan(files, settings)
+    plan = make_plan(files, settings)
     series_ids = [group.series_id(key) for group in plan.groups]
     nifti = out / f"{NIFTI_FOLDER}.partial"
     shutil.rmtree(nifti, ignore_errors=True)
     nifti.mkdir(parents=True)
     converter = Converter(dicom, work, nifti, settings.series_timeout_s)
-    outcomes = _convert(converter, _jobs(files, plan, series_ids))
+    outcomes = _convert(converter, make_jobs(files, plan, series_ids))
     plan.reasons |= {number: outcome.reason for number, outcome in outcomes.items() if outcome.reason}
     _write_tables(out, files, plan, series_ids, outcomes, key)
     shutil.rmtree(out / NIFTI_FOLDER, ignore_errors=True)
     os.replace(nifti, out / NIFTI_FOLDER)
     _summarise(files, plan, outcomes)
-
-
-def _plan(files: list[Scanned], settings: ConversionSettings) -> _Plan:
-    plan = _Plan(group_images(Slice(n, image) for n, file in enumerate(files) for image in file.images))
-    localisers = triage.localiser_series(plan.groups)
-    for number, group in enumerate(plan.groups):
-        try:
-            triage.check_series(group)
-            if (group.study_uid, group.series_uid) in localisers:
-                raise SetAside("localiser")
-            group.slices, plan.copies[number] = slices.drop_duplicates(group.slices)
-            if not group.first.is_mosaic:
-                group.slices = slices.sort_by_position(group.slices)
-                slices.check_spacing(group.slices, settings)
-        except SetAside as outcome:
-            plan.reasons[number] = outcome.reason
-    return plan
-
-
-def _jobs(files: list[Scanned], plan: _Plan, series_ids: list[str]) -> dict[str, list[Job]]:
-    """Bundle the series to convert by study, or by archive where that one is read slowly backwards."""
-    bundles: dict[str, list[Job]] = defaultdict(list)
-    for number, group in enumerate(plan.groups):
-        if number in plan.reasons:
-            continue
-        sources = tuple(_sources(files, group.slices))
-        first = group.first
-        num_voxels = None if first.is_mosaic else first.rows * first.columns * len(group.slices)
-        location = sources[0].location
-        bundle = location.path if location.is_rewound_slowly else group.study_uid
-        bundles[bundle].append(Job(number, series_ids[number], sources, num_voxels))
-    return bundles
-
-
-def _sources(files: list[Scanned], items: list[Slice]) -> Iterator[Source]:
-    frames: dict[int, list[int]] = defaultdict(list)
-    images = {item.file: item.image for item in items}
-    for item in items:
-        frames[item.file].append(item.image.frame or 0)
-    for file, numbers in frames.items():
-        image = images[file]
-        is_whole = len(numbers) == image.num_frames
-        is_rewritten = slices.is_compressed(image) or not image.protocol.has_preamble
-        chosen = None if is_whole else tuple(sorted(numbers))
-        yield Source(files[file].location, files[file].digest, chosen, is_rewritten)
 
 
 def _convert(converter: Converter, bundles: dict[str, list[Job]]) -> dict[int, Outcome]:
@@ -132,7 +76,7 @@ def _convert_bundle(converter: Converter, jobs: list[Job]) -> list[Outcome]:
 def _write_tables(
     out: Path,
     files: list[Scanned],
-    plan: _Plan,
+    plan: Plan,
     series_ids: list[str],
     outcomes: dict[int, Outcome],
     key: SiteKey,
@@ -154,7 +98,7 @@ def _write_tables(
     tables.write(out / "ledger.parquet", tables.from_rows(LEDGER, ledger), LEDGER)
 
 
-def _ledger(files: list[Scanned], plan: _Plan, series_ids: list[str], key: SiteKey) -> Iterator[dict[str, Any]]:
+def _ledger(files: list[Scanned], plan: Plan, series_ids: list[str], key: SiteKey) -> Iterator[dict[str, Any]]:
     """One row a file: used if any of its images is, else with the reason of its first one."""
     verdicts: dict[int, tuple[str | None, str]] = {}
     for number, group in enumerate(plan.groups):
@@ -169,7 +113,7 @@ def _ledger(files: list[Scanned], plan: _Plan, series_ids: list[str], key: SiteK
         yield ledger_row(key, file.location.path, file.location.member, reason=reason, series_id=series_id)
 
 
-def _summarise(files: list[Scanned], plan: _Plan, outcomes: dict[int, Outcome]) -> None:
+def _summarise(files: list[Scanned], plan: Plan, outcomes: dict[int, Outcome]) -> None:
     used = len(plan.groups) - len(plan.reasons)
     studies = {group.study_uid for number, group in enumerate(plan.groups) if number not in plan.reasons}
     reasons = Counter(plan.reasons.values())

@@ -6,42 +6,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from stages.artifacts.identity import SiteKey
-
-# Stable reason code → what the ledger says. A message is never made from a file's own content.
-REASONS = {
-    "empty_file": "the file holds no bytes",
-    "unreadable_file": "the file cannot be read; check its permissions and the disk",
-    "special_file": "not a regular file (broken link, device or pipe)",
-    "file_too_large": "larger than convert_dicom.max_member_mib",
-    "not_dicom": "no DICOM file by its content",
-    "damaged_dicom": "the DICOM header cannot be read",
-    "dicomdir": "a directory of other files, no image",
-    "damaged_archive": "the archive cannot be read to its end",
-    "too_many_members": "more members than convert_dicom.max_archive_members; none was read",
-    "archive_too_large": "beyond the bytes that convert_dicom.max_archive_gib allows to unpack",
-    "encrypted_member": "encrypted; export it without a password",
-    "nested_archive": "an archive inside an archive; unpack the outer one",
-    "unsafe_path": "the member's path leaves the archive",
-    "not_image": "a DICOM object without an image",
-    "not_mr": "not an MR image",
-    "screen_capture": "a screen capture or scanned document",
-    "test_object": "a phantom or another test object",
-    "localiser": "a localiser",
-    "derived": "computed from other images",
-    "not_magnitude": "phase, real or imaginary part",
-    "not_head": "shows another part of the body",
-    "missing_geometry": "no orientation or position in the patient",
-    "too_few_slices": "fewer slices than convert_dicom.min_slices",
-    "duplicate": "the same image is there more than once; one copy is used",
-    "repeated_slices": "some positions hold more images than others",
-    "missing_slice": "a gap of a whole number of slices",
-    "uneven_spacing": "slice gaps differ by more than convert_dicom.spacing_tolerance_mm",
-    "damaged_pixels": "the pixel data cannot be decoded",
-    "conversion_failed": "dcm2niix made no volume of the series",
-    "conversion_ambiguous": "dcm2niix made several volumes of the series",
-    "conversion_incomplete": "the volume lacks slices of the series",
-    "conversion_timeout": "dcm2niix took longer than convert_dicom.series_timeout_s",
-}
+from stages.imaging.reasons import REASONS
 
 _EXTENSIONS = frozenset(
     [".dcm", ".dicom", ".ima", ".img", ".hdr", ".nii", ".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz"]
@@ -53,7 +18,7 @@ class SetAside(Exception):  # noqa: N818 - an outcome that the ledger records, n
     """A file or series that is left out, with the reason code that the ledger records."""
 
     def __init__(self, reason: str) -> None:
-        super().__init__(REASONS[reason])
+        super().__init__(REASONS[reason].message)
         self.reason = reason
 
     def __reduce__(self) -> tuple[type[SetAside], tuple[str]]:
@@ -83,6 +48,6 @@ def ledger_row(
         "container_hash": None if member is None else path_hash(key, path),
         "status": "used" if reason is None else "set_aside",
         "reason": reason,
-        "message": None if reason is None else REASONS[reason],
+        "message": None if reason is None else REASONS[reason].message,
         "series_id": series_id,
     }

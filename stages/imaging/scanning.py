@@ -138,6 +138,7 @@ def _share(file: Scanned, shared: dict[Any, Any]) -> Scanned:
             image,
             identity=shared.setdefault(image.identity, image.identity),
             protocol=shared.setdefault(image.protocol, image.protocol),
+            weighting=shared.setdefault(image.weighting, image.weighting),
             orientation=shared.setdefault(image.orientation, image.orientation),
             image_type=shared.setdefault(image.image_type, image.image_type),
         )

@@ -57,7 +57,7 @@ class Acquisition:
     @property
     def has_contrast_agent(self) -> bool:
         """Whether the header names a contrast agent."""
-        return self.contrast_agent.strip().upper() not in _NO_CONTRAST_AGENT
+        return names_contrast_agent(self.contrast_agent)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +68,11 @@ class Identification:
     confidence: float
     by_physics: str | None
     by_header: str | None
+
+
+def names_contrast_agent(text: str) -> bool:
+    """Whether the text of ContrastBolusAgent names an agent, rather than that there was none."""
+    return text.strip().upper() not in _NO_CONTRAST_AGENT
 
 
 def identify(acquisition: Acquisition) -> Identification:

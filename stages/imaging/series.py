@@ -114,17 +114,17 @@ def series_row(
 
 def _acquisition(group: Group) -> Acquisition:
     image = group.first
-    protocol = image.protocol
+    protocol, weighting = image.protocol, image.weighting
     b_values = [item.image.b_value_s_mm2 for item in group.slices if item.image.b_value_s_mm2 is not None]
     return Acquisition(
         echo_time_ms=image.echo_time_ms,
-        repetition_time_ms=protocol.repetition_time_ms,
-        inversion_time_ms=protocol.inversion_time_ms,
-        flip_angle_deg=protocol.flip_angle_deg,
+        repetition_time_ms=weighting.repetition_time_ms,
+        inversion_time_ms=weighting.inversion_time_ms,
+        flip_angle_deg=weighting.flip_angle_deg,
         b_value_s_mm2=median(b_values) if b_values else None,
         scanning_sequence=protocol.scanning_sequence,
         image_type=image.image_type,
-        contrast_agent=protocol.contrast_agent,
+        contrast_agent=weighting.contrast_agent,
         is_angiography=protocol.angio_flag.upper() == "Y",
         text=f"{protocol.series_description} {protocol.protocol_name} {protocol.sequence_name}",
     )

@@ -9,19 +9,13 @@ import numpy as np
 from stages.imaging.dicom import Image
 from stages.imaging.grouping import Slice
 from stages.imaging.ledger import SetAside
+from stages.imaging.pixels import BIG_ENDIAN, is_compressed
 from stages.imaging.settings import ConversionSettings
 
 # Slices closer than this lie at one position.
 _SAME_POSITION_MM = 0.01
-_BIG_ENDIAN = "1.2.840.10008.1.2.2"
-_NATIVE_SYNTAXES = frozenset({"", "1.2.840.10008.1.2", "1.2.840.10008.1.2.1", _BIG_ENDIAN})
 
 Mark = tuple[object, ...]
-
-
-def is_compressed(image: Image) -> bool:
-    """Whether the pixels are stored compressed (or the whole file deflated)."""
-    return image.protocol.transfer_syntax not in _NATIVE_SYNTAXES
 
 
 def drop_duplicates(slices: list[Slice]) -> tuple[list[Slice], list[Slice]]:
@@ -36,13 +30,13 @@ def drop_duplicates(slices: list[Slice]) -> tuple[list[Slice], list[Slice]]:
     """
     kept, copies = _split_copies(slices, _marks)
     once, more = _split_copies(kept, _pixel_marks)
-    return (once, copies + more) if more and _num_repeats(once) else (kept, copies)
+    return (once, copies + more) if more and num_repeats(once) else (kept, copies)
 
 
 def sort_by_position(slices: list[Slice]) -> list[Slice]:
-    """Order slices along the normal of their plane; repeats of a position by their time and number."""
+    """Order slices along the normal of their plane; repeats of a position by number, time and content."""
     positions = positions_mm(slices)
-    order = sorted(range(len(slices)), key=lambda n: (round(float(positions[n]), 2), slices[n].image.moment))
+    order = sorted(range(len(slices)), key=lambda n: (round(float(positions[n]), 2), *_order(slices[n].image)))
     return [slices[n] for n in order]
 
 
@@ -57,12 +51,13 @@ def check_spacing(slices: list[Slice], settings: ConversionSettings) -> None:
     """Check that slices fill a volume evenly, each position equally often.
 
     Raises:
-        SetAside: ``too_few_slices``, ``repeated_slices``, ``missing_slice`` or ``uneven_spacing``.
+        SetAside: ``too_few_slices``, ``repeated_slices``, ``missing_slice``,
+            ``uneven_spacing`` or ``shifted_slices``.
     """
     levels, _ = _levels_mm(slices)
     if len(levels) < settings.min_slices:
         raise SetAside("too_few_slices")
-    if not _num_repeats(slices):
+    if not num_repeats(slices):
         raise SetAside("repeated_slices")
     gaps = np.diff(levels)
     usual = float(np.median(gaps)) if len(gaps) else 0.0
@@ -71,6 +66,14 @@ def check_spacing(slices: list[Slice], settings: ConversionSettings) -> None:
         multiples = np.round(odd / usual)
         is_whole = np.abs(odd - multiples * usual) <= settings.spacing_tolerance_mm * multiples
         raise SetAside("missing_slice" if (is_whole & (multiples >= 2)).all() else "uneven_spacing")
+    if _max_shift_mm(slices) > settings.spacing_tolerance_mm:
+        raise SetAside("shifted_slices")
+
+
+def num_repeats(slices: list[Slice]) -> int:
+    """How often every position is filled; 0 if not equally often."""
+    _, counts = _levels_mm(slices)
+    return int(counts[0]) if len(set(counts.tolist())) == 1 else 0
 
 
 def plane(image: Image) -> str:
@@ -89,10 +92,14 @@ def _levels_mm(slices: list[Slice]) -> tuple[np.ndarray, np.ndarray]:
     return positions[starts], np.diff(starts, append=len(positions))
 
 
-def _num_repeats(slices: list[Slice]) -> int:
-    """How often every position is filled; 0 if not equally often."""
-    _, counts = _levels_mm(slices)
-    return int(counts[0]) if len(set(counts.tolist())) == 1 else 0
+def _max_shift_mm(slices: list[Slice]) -> float:
+    """Largest distance of a slice from the line through the first and the last one."""
+    along = positions_mm(slices)
+    places = np.array([item.image.position_mm for item in slices])
+    start, end = places[along.argmin()], places[along.argmax()]
+    line = (end - start) / max(float(np.linalg.norm(end - start)), _SAME_POSITION_MM)
+    offsets = places - start
+    return float(np.linalg.norm(offsets - np.outer(offsets @ line, line), axis=1).max())
 
 
 def _split_copies(slices: list[Slice], marks_of: Callable[[Image], set[Mark]]) -> tuple[list[Slice], list[Slice]]:
@@ -107,7 +114,11 @@ def _split_copies(slices: list[Slice], marks_of: Callable[[Image], set[Mark]]) -
 
 
 def _storage_rank(image: Image) -> int:
-    return 2 if is_compressed(image) else int(image.protocol.transfer_syntax == _BIG_ENDIAN)
+    return 2 if is_compressed(image.protocol.transfer_syntax) else int(image.protocol.transfer_syntax == BIG_ENDIAN)
+
+
+def _order(image: Image) -> tuple[tuple[str, ...], str]:
+    return image.moment, image.pixel_digest
 
 
 def _place(image: Image) -> tuple[float, ...]:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
+from collections.abc import Iterator
 
 import numpy as np
 
+from stages.imaging import objects, pixels
 from stages.imaging.dicom import Image
 from stages.imaging.grouping import Group
 from stages.imaging.ledger import SetAside
 from stages.imaging.sequences import sequence_by_header
+from stages.imaging.settings import ConversionSettings
 
-_SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
-_NOT_MAGNITUDE = frozenset({"P", "PHASE", "PHASE MAP", "R", "REAL", "I", "IMAGINARY"})
+# Words name the part for certain; letters are outvoted by a magnitude among the values.
+_NOT_MAGNITUDE_WORDS = frozenset({"PHASE", "PHASE MAP", "REAL", "IMAGINARY"})
+_NOT_MAGNITUDE_LETTERS = frozenset({"P", "R", "I"})
 _MAGNITUDE = frozenset({"M", "MAGNITUDE", "MIXED"})
 _SCREEN_TYPES = frozenset({"SCREEN SAVE", "SCREENSAVE", "SCREEN CAPTURE", "SCANNED DOCUMENT"})
 # Computed from the images of other series, though some scanners call them ORIGINAL.
@@ -38,9 +42,10 @@ _NOT_HEAD = (
 )
 # A localiser shows a few slices in each of three planes.
 _MAX_LOCALISER_SLICES = 15
+_MAX_PIXEL_MM = 100.0
 
 
-def check_series(group: Group) -> None:
+def check_series(group: Group, settings: ConversionSettings) -> None:
     """Check that a series is an ordinary MR image of a head.
 
     Raises:
@@ -48,20 +53,48 @@ def check_series(group: Group) -> None:
     """
     image = group.first
     types = frozenset(image.image_type)
-    if image.protocol.sop_class.startswith(_SECONDARY_CAPTURE) or types & _SCREEN_TYPES:
+    if objects.is_secondary_capture(image) or types & _SCREEN_TYPES:
         raise SetAside("screen_capture" if image.protocol.modality in ("MR", "OT", "SC", "") else "not_mr")
     checks = (
-        ("not_mr", image.protocol.modality != "MR"),
+        ("not_mr", not objects.is_mr(image)),
+        ("missing_uid", _lacks_uid(group)),
         ("test_object", _is_test_object(image)),
         ("not_head", not _is_head(image)),
         ("localiser", "LOCALIZER" in types or _has(_LOCALISER, image.protocol.series_description)),
         ("derived", _is_derived(image, types)),
-        ("not_magnitude", bool(types & _NOT_MAGNITUDE) and not types & _MAGNITUDE),
-        ("missing_geometry", any(s.image.orientation is None or s.image.position_mm is None for s in group.slices)),
+        ("not_magnitude", _is_not_magnitude(types)),
+        *_image_checks(group, settings),
     )
     for reason, is_true in checks:
         if is_true:
             raise SetAside(reason)
+
+
+def _image_checks(group: Group, settings: ConversionSettings) -> Iterator[tuple[str, bool]]:
+    """Reasons that one image is enough for."""
+    images = [item.image for item in group.slices]
+    yield "colour_image", any(image.is_colour for image in images)
+    yield "burned_in_annotation", any(image.has_burned_in_text for image in images)
+    yield "unsupported_syntax", not all(pixels.is_supported(image.protocol.transfer_syntax) for image in images)
+    yield "wrong_frames", any(image.frame is None and image.num_frames > 1 for image in images)
+    yield "image_too_large", any(image.num_bytes * image.num_frames > settings.max_member_bytes for image in images)
+    yield "missing_geometry", any(image.orientation is None or image.position_mm is None for image in images)
+    yield "missing_pixel_spacing", not all(_has_pixel_size(image) for image in images)
+
+
+def _has_pixel_size(image: Image) -> bool:
+    spacing_mm = image.pixel_spacing_mm
+    return len(spacing_mm) == 2 and all(0 < mm <= _MAX_PIXEL_MM for mm in spacing_mm)
+
+
+def _lacks_uid(group: Group) -> bool:
+    return not group.series_uid or not (group.study_uid or group.first.identity.accession_number)
+
+
+def _is_not_magnitude(types: frozenset[str]) -> bool:
+    if types & _NOT_MAGNITUDE_WORDS:
+        return True
+    return bool(types & _NOT_MAGNITUDE_LETTERS) and not types & _MAGNITUDE
 
 
 def localiser_series(groups: list[Group]) -> set[tuple[str, str]]:
