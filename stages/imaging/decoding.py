@@ -9,6 +9,7 @@ import pydicom
 from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
+from stages.artifacts import disk
 from stages.imaging.ledger import SetAside
 
 
@@ -22,6 +23,8 @@ def rewrite(data: bytes, frames: tuple[int, ...] | None, target: Path) -> None:
 
     Raises:
         SetAside: ``damaged_pixels`` if it cannot be decoded.
+        MemoryError: if it asks for more memory than the process may take.
+        OSError: if the disk is full.
     """
     try:
         ds = pydicom.dcmread(io.BytesIO(data), force=True)
@@ -29,7 +32,9 @@ def rewrite(data: bytes, frames: tuple[int, ...] | None, target: Path) -> None:
         if frames is not None:
             _keep_frames(ds, frames)
         ds.save_as(target, enforce_file_format=True)
-    except Exception:  # noqa: BLE001 - a decoder may raise anything; it costs one series
+    except Exception as fault:  # a decoder may raise anything; it costs one series
+        if isinstance(fault, MemoryError) or (isinstance(fault, OSError) and disk.is_full(fault)):
+            raise
         raise SetAside("damaged_pixels") from None
 
 

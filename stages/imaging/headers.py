@@ -77,7 +77,7 @@ def read_images(data: bytes) -> list[Image]:
     try:
         ds = pydicom.dcmread(buffer, stop_before_pixels=True, force=True)
         return _images(ds, memoryview(data)[buffer.tell() :], has_preamble=data[128:132] == b"DICM")
-    except SetAside:
+    except (SetAside, MemoryError):
         raise
     except Exception:  # noqa: BLE001 - a hostile header may raise anything; it costs one row
         raise SetAside("damaged_dicom") from None

@@ -11,7 +11,11 @@ from stages.artifacts.identity import SiteKey
 REASONS = {
     "empty_file": "the file holds no bytes",
     "unreadable_file": "the file cannot be read; check its permissions and the disk",
+    "unreadable_folder": "the folder cannot be listed; check its permissions and the disk",
     "special_file": "not a regular file (broken link, device or pipe)",
+    "linked_again": "leads to what is found at another place; it is read there",
+    "link_outside": "a link that leaves the export; convert_dicom.follow_links would follow it",
+    "changed_during_run": "changed while the export was read; run again when it is complete",
     "file_too_large": "larger than convert_dicom.max_member_mib",
     "not_dicom": "no DICOM file by its content",
     "damaged_dicom": "the DICOM header cannot be read",
@@ -40,7 +44,10 @@ REASONS = {
     "conversion_failed": "dcm2niix made no volume of the series",
     "conversion_ambiguous": "dcm2niix made several volumes of the series",
     "conversion_incomplete": "the volume lacks slices of the series",
-    "conversion_timeout": "dcm2niix took longer than convert_dicom.series_timeout_s",
+    "conversion_timeout": "took longer than convert_dicom.series_timeout_s",
+    "header_timeout": "took longer to read than convert_dicom.header_timeout_s",
+    "out_of_memory": "asked for more memory than convert_dicom.series_memory_gib",
+    "decoder_crashed": "the process that read it crashed",
 }
 
 _EXTENSIONS = frozenset(
