@@ -234,7 +234,7 @@ def _serve(
     _pulse = pulse
     for other in inherited:
         other.close()
-    _die_with_parent(parent)
+    end_with_parent(parent)
     os.setpgid(0, 0)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     gc.freeze()
@@ -260,10 +260,10 @@ def _attempt(work: Callable[[Any], Any], item: Any, number: int, pulse: _Pulse) 
         return Failure("memory")
 
 
-def _die_with_parent(parent: int) -> None:
+def end_with_parent(parent: int) -> None:
     """Ask the system to end this process with its parent, however that one ends."""
-    if hasattr(prctl := ctypes.CDLL(None), "prctl"):
-        prctl.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if hasattr(library := ctypes.CDLL(None), "prctl"):
+        library.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         os._exit(1)
 

@@ -24,6 +24,7 @@ import numpy as np
 
 from stages.artifacts import disk
 from stages.artifacts.disk import DiskFullError
+from stages.artifacts.watchdog import end_with_parent
 from stages.imaging import archives
 from stages.imaging.archives import Location
 from stages.imaging.decoding import rewrite
@@ -194,10 +195,12 @@ def _stage(root: Path, source: Source, target: Path) -> None:
 
 def _run_dcm2niix(inside: Path, outside: Path, num_bytes: int) -> bytes:
     # -g i: no settings from a user's home. Its output names patients and is not looked at. It shares the
-    # bounds of this process on time and memory.
+    # bounds of this process on time and memory, and its end.
     options = ["-g", "i", "-b", "n", "-z", "n", "-f", "volume", "-o", str(outside), str(inside)]
     nothing = subprocess.DEVNULL
-    subprocess.run([str(_binary()), *options], stdin=nothing, stdout=nothing, stderr=nothing, check=False)
+    end = functools.partial(end_with_parent, os.getpid())
+    command = [str(_binary()), *options]
+    subprocess.run(command, stdin=nothing, stdout=nothing, stderr=nothing, check=False, preexec_fn=end)
     # It adds a resampled copy where gaps differ by more than its own tolerance.
     volumes = sorted(path for path in outside.glob("*.nii") if "_Eq" not in path.stem)
     if len(volumes) > 1:
