@@ -12,7 +12,7 @@ from stages.artifacts.disk import DiskFullError
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small disk")]
 
 # From next to nothing to nearly all that is needed.
-SIZES_KIB = [20, 60, 140, 260, 400]
+SIZES_KIB = [20, 60, 140, 220]
 
 
 @pytest.fixture(scope="module")

@@ -247,7 +247,7 @@ def _serve(
         answer: tuple[bool, Any]
         try:
             answer = (True, [_attempt(work, item, n, pulse) for n, item in enumerate(items)])
-        except BaseException as error:  # noqa: BLE001 - it is raised where the results are waited for
+        except Exception as error:  # noqa: BLE001 - it is raised where the results are waited for
             answer = (False, error)
         connection.send(answer)
 
@@ -258,6 +258,10 @@ def _attempt(work: Callable[[Any], Any], item: Any, number: int, pulse: _Pulse) 
         return work(item)
     except MemoryError:
         return Failure("memory")
+    except Exception:
+        raise
+    except BaseException:  # noqa: BLE001 - so libraries written in Rust say that they crashed
+        return Failure("crash")
 
 
 def end_with_parent(parent: int) -> None:

@@ -12,6 +12,8 @@ from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from stages.artifacts import disk
 from stages.imaging.ledger import SetAside
 
+_NOT_OF_DECODERS = (MemoryError, KeyboardInterrupt, SystemExit)
+
 
 def rewrite(data: bytes, frames: tuple[int, ...] | None, target: Path) -> None:
     """Write a DICOM file uncompressed and with a preamble.
@@ -32,8 +34,8 @@ def rewrite(data: bytes, frames: tuple[int, ...] | None, target: Path) -> None:
         if frames is not None:
             _keep_frames(ds, frames)
         ds.save_as(target, enforce_file_format=True)
-    except Exception as fault:  # a decoder may raise anything; it costs one series
-        if isinstance(fault, MemoryError) or (isinstance(fault, OSError) and disk.is_full(fault)):
+    except BaseException as fault:  # a decoder may raise anything, those in Rust no Exception; it costs one series
+        if isinstance(fault, _NOT_OF_DECODERS) or (isinstance(fault, OSError) and disk.is_full(fault)):
             raise
         raise SetAside("damaged_pixels") from None
 

@@ -23,6 +23,10 @@ def run(work, bundles, num_workers=2, timeout_s=TIMEOUT_S, memory_bytes=2**30):
     return [results for _, results in sorted(found)]
 
 
+class Panic(BaseException):
+    """What a library in Rust raises."""
+
+
 def act(item):
     """Do what an item says and answer with it."""
     if item == "crash":
@@ -37,6 +41,8 @@ def act(item):
             pass
     if item == "bloat":
         return bytearray(2**31)
+    if item == "panic":
+        raise Panic
     if item == "oom":
         os.kill(os.getpid(), signal.SIGKILL)
     return item
@@ -50,7 +56,15 @@ def test_results_come_in_the_order_of_the_items(num_workers):
 
 @pytest.mark.parametrize(
     ("deed", "kind"),
-    [("crash", "crash"), ("end", "crash"), ("hang", "time"), ("spin", "time"), ("bloat", "memory"), ("oom", "memory")],
+    [
+        ("crash", "crash"),
+        ("end", "crash"),
+        ("panic", "crash"),
+        ("hang", "time"),
+        ("spin", "time"),
+        ("bloat", "memory"),
+        ("oom", "memory"),
+    ],
 )
 def test_what_an_item_does_costs_that_item(deed, kind):
     bundles = [["a", "b", deed, "c"], ["d"], [deed], ["e", "f"]]
