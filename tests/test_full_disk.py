@@ -97,7 +97,7 @@ def test_a_full_scratch_disk_is_no_fault_of_the_series(cohort, tmp_path, small_d
     assert ex.contents(out) == ex.contents(cohort / "converted")
 
 
-@pytest.mark.parametrize("room_kib", [8, 40, 100])
+@pytest.mark.parametrize("room_kib", [8, 40, 70])
 @pytest.mark.parametrize("full", ["out", "work"])
 def test_preparation_ends_with_the_name_of_the_full_disk(cohort, tmp_path, small_disk, full, room_kib):
     disk = small_disk(2**20)

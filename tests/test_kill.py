@@ -1,10 +1,8 @@
 """A run that is killed at any moment leaves nothing half-written, and the next one ends as if it had not been."""
 
 import multiprocessing
-import os
 import random
 import shutil
-import signal
 import time
 
 import pytest
@@ -55,7 +53,7 @@ def kill_after(work, delay_s):
     process = FORK.Process(target=work)
     process.start()
     process.join(delay_s)
-    os.kill(process.pid, signal.SIGKILL)
+    process.kill()
     process.join()
 
 
@@ -125,7 +123,7 @@ def test_files_of_patients_are_gone_when_the_next_run_has_started(cohort, tmp_pa
         work.start()
         while not list(scratch.glob("*/in/*")):
             time.sleep(0.01)
-        os.kill(work.pid, signal.SIGKILL)
+        work.kill()
         work.join()
     assert list(scratch.glob("*/in/*"))
     ex.convert(cohort / "dicom", tmp_path / "out", tmp_path / "work")

@@ -12,7 +12,8 @@ from pathlib import Path
 
 PARTIAL = ".partial"
 _SECONDS_PER_DAY = 86_400
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+# What the system says when there is no room, or none for this user.
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 class DiskFullError(OSError):
@@ -31,7 +32,7 @@ class DiskFullError(OSError):
 
 def is_full(error: OSError) -> bool:
     """Whether an error of the system says that the disk is full."""
-    return error.errno in _FULL
+    return error.errno in FULL
 
 
 @contextmanager

@@ -25,9 +25,10 @@ def write(path: Path, tensors: Mapping[str, np.ndarray], metadata: Mapping[str, 
     with disk.replacing(path) as partial:
         try:
             save_file(arrays, partial, metadata=text)
-        except SafetensorError:
-            # The library has one kind of error for all that goes wrong.
-            disk.require_space(path.parent, sum(values.nbytes for values in arrays.values()))
+        except SafetensorError as error:
+            # The library has one kind of error for all that goes wrong, and names the system's in its text.
+            if any(f"(os error {code})" in str(error) for code in disk.FULL):
+                raise disk.DiskFullError.at(path.parent, sum(a.nbytes for a in arrays.values())) from None
             raise
 
 

@@ -72,6 +72,8 @@ def ingest(dicom: Path, out: Path, work: Path, key: SiteKey, settings: Conversio
         outcomes = _convert(converter, jobs, settings)
         plan.reasons |= {number: outcome.reason for number, outcome in outcomes.items() if outcome.reason}
         _write_tables(new, files, plan, series_ids, outcomes, key)
+    # Once more: processes of a run that was killed just before this one may have outlived its start.
+    remove_stale_scratch()
     _forget(converter, jobs, settings)
     _summarise(files, plan, outcomes)
 
