@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import shutil
 from pathlib import Path
 from typing import Annotated
 
@@ -11,11 +10,13 @@ import typer
 
 from stages import params as parameters
 from stages.artifacts import imaging_tables, tables
+from stages.artifacts.transaction import replaced_together
 from stages.imaging.montage import write_montage
-from stages.imaging.preparation import Row, assemble, plan_studies, prepare_missing
+from stages.imaging.preparation import Row, assemble, forget_unused, plan_studies, prepare_missing
 from stages.imaging.shards import TABLE, VolumeStore
 from stages.imaging.volumes import VolumeParams
 
+_FOLDERS = ("shards", "qc")
 logger = logging.getLogger(__name__)
 
 
@@ -33,12 +34,15 @@ def main(
     series = tables.read(converted / "series.parquet", imaging_tables.SERIES).to_pylist()
     tasks = plan_studies(series, values, work)
     num_prepared = prepare_missing(tasks, converted, values)
-    for folder in ("shards", "qc"):
-        shutil.rmtree(out / folder, ignore_errors=True)
-        (out / folder).mkdir(parents=True)
-    rows = assemble(tasks, out, values)
-    tables.write(out / TABLE, tables.from_rows(imaging_tables.VOLUMES, _columns(rows)), imaging_tables.VOLUMES)
-    _draw_sample(out, rows, values.num_montages)
+    with replaced_together(out, (*_FOLDERS, TABLE)) as new:
+        for folder in _FOLDERS:
+            (new / folder).mkdir()
+        rows = assemble(tasks, new, values)
+        tables.write(new / TABLE, tables.from_rows(imaging_tables.VOLUMES, _columns(rows)), imaging_tables.VOLUMES)
+        _draw_sample(new, rows, values.num_montages)
+    num_removed = forget_unused(tasks, work, values)
+    if num_removed:
+        logger.info("prepare_volumes: %d files that no run used any longer left the cache", num_removed)
     logger.info(
         "prepare_volumes: %d studies (%d prepared now), %d of %d series, %d selected",
         len(tasks),

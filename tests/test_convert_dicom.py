@@ -33,8 +33,9 @@ from stages.artifacts.identity import SiteKey, write_new_key
 from stages.artifacts.imaging_tables import IDENTIFIERS, LEDGER, SERIES
 from stages.convert_dicom import main
 from stages.imaging import resolve
-from stages.imaging.conversion import find_dcm2niix, remove_stale_scratch
+from stages.imaging.conversion import find_dcm2niix
 from stages.imaging.ledger import path_hash
+from stages.imaging.scratch import remove_stale_scratch, scratch_folder
 
 REAL_DATA = os.environ.get("SELIP_REAL_DATA")
 
@@ -241,13 +242,14 @@ def test_a_killed_run_is_taken_up_where_it_was(tmp_path, convert, key_file):
 
 
 def test_scratch_of_killed_runs_is_removed(tmp_path, monkeypatch):
-    monkeypatch.setattr("stages.imaging.conversion._MEMORY_FOLDER", tmp_path)
+    monkeypatch.setattr("stages.imaging.scratch._MEMORY_FOLDER", tmp_path)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    for name, age_s in {"convert_dicom-old": 1000, "convert_dicom-new": 1, "other": 1000}.items():
-        (tmp_path / name).mkdir()
-        os.utime(tmp_path / name, (time.time() - age_s, time.time() - age_s))
-    remove_stale_scratch(max_age_s=100)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["convert_dicom-new", "other"]
+    (tmp_path / "convert_dicom-killed" / "in").mkdir(parents=True)
+    (tmp_path / "other").mkdir()
+    with scratch_folder(tmp_path) as used:
+        remove_stale_scratch()
+        assert sorted(tmp_path.iterdir()) == sorted([used, tmp_path / "other"])
+    assert [path.name for path in tmp_path.iterdir()] == ["other"]
 
 
 def test_a_crash_of_the_converter_costs_one_series(tmp_path, convert, monkeypatch):
@@ -256,11 +258,6 @@ def test_a_crash_of_the_converter_costs_one_series(tmp_path, convert, monkeypatc
     crashing.write_text("#!/bin/sh\nkill -SEGV $$\n")
     crashing.chmod(0o755)
     monkeypatch.setattr("stages.imaging.conversion._binary", lambda: crashing)
-    # One process, so that the replacement is seen.
-    monkeypatch.setattr(
-        "stages.imaging.ingestion.Parallel",
-        lambda **_: lambda tasks: (task(*given, **named) for task, given, named in tasks),
-    )
     series, ledger = convert()
     assert not series
     assert reasons(ledger) == ["conversion_failed"] * 6

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +10,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+
+from stages.artifacts import disk
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ def write(path: Path, table: pa.Table, contract: Contract) -> None:
 
     Raises:
         ValueError: if the table breaks its contract.
+        DiskFullError: if the disk is full; an earlier table is left as it was.
     """
     if set(contract.schema.names) <= set(table.column_names):
         # Nulls are for the validation to name, so the types are cast first.
@@ -45,10 +47,8 @@ def write(path: Path, table: pa.Table, contract: Contract) -> None:
         table = table.select(contract.schema.names).cast(relaxed)
     _validate(table, contract, path)
     table = table.cast(contract.schema)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    pq.write_table(table, partial, compression="zstd", store_schema=True)
-    os.replace(partial, path)
+    with disk.replacing(path) as partial:
+        pq.write_table(table, partial, compression="zstd", store_schema=True)
 
 
 def read(path: Path, contract: Contract, columns: list[str] | None = None) -> pa.Table:

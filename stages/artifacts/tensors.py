@@ -3,23 +3,33 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
+
+from stages.artifacts import disk
 
 
 def write(path: Path, tensors: Mapping[str, np.ndarray], metadata: Mapping[str, Any] | None = None) -> None:
-    """Write named arrays and JSON metadata, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
+    """Write named arrays and JSON metadata, whole or not at all.
+
+    Raises:
+        DiskFullError: if the disk is full; an earlier file is left as it was.
+    """
     text = {"about": json.dumps(dict(metadata or {}), sort_keys=True)}
-    save_file({name: np.ascontiguousarray(values) for name, values in tensors.items()}, partial, metadata=text)
-    os.replace(partial, path)
+    arrays = {name: np.ascontiguousarray(values) for name, values in tensors.items()}
+    with disk.replacing(path) as partial:
+        try:
+            save_file(arrays, partial, metadata=text)
+        except SafetensorError as error:
+            # The library has one kind of error for all that goes wrong, and names the system's in its text.
+            if any(f"(os error {code})" in str(error) for code in disk.FULL):
+                raise disk.DiskFullError.at(path.parent, sum(a.nbytes for a in arrays.values())) from None
+            raise
 
 
 def read(path: Path, names: list[str] | None = None) -> dict[str, np.ndarray]:

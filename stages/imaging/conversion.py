@@ -16,30 +16,28 @@ import os
 import re
 import shutil
 import subprocess
-import tempfile
-import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 
+from stages.artifacts import disk
+from stages.artifacts.disk import DiskFullError
+from stages.artifacts.watchdog import end_with_parent
 from stages.imaging import archives
 from stages.imaging.archives import Location
 from stages.imaging.decoding import rewrite
 from stages.imaging.geometry import Affine, placed_affine
 from stages.imaging.ledger import SetAside
+from stages.imaging.scratch import places, scratch_folder
 
 # Raise it when the same input and the same dcm2niix would give other bytes.
 _CACHE_VERSION = 2
 _TEXT_FIELDS = ("data_type", "db_name", "descrip", "aux_file", "intent_name")
 _HEADER_BYTES = 348
 _DATA_OFFSET = 352
-# Creating files is most of the work for small slices; in memory it costs a tenth. Decoded slices and
-# the volume take several times the bytes that came in, and other processes want their share.
-_MEMORY_FOLDER = Path("/dev/shm")
-_MEMORY_SHARE = 50
-_SCRATCH_PREFIX = "convert_dicom-"
 _RESAMPLED = re.compile("_(?:Eq|Tilt)")
 
 
@@ -81,6 +79,11 @@ class Job:
     affine: Affine | None = None
 
     @property
+    def num_bytes(self) -> int:
+        """Bytes of its files, or of its voxels if they take more."""
+        return max(sum(source.location.size for source in self.sources), 2 * (self.num_voxels or 0))
+
+    @property
     def cache_key(self) -> str:
         """Hash of everything that decides the result."""
         parts = [f"{s.digest}:{s.frames}:{s.is_rewritten}:{s.instance_number}" for s in self.sources]
@@ -101,24 +104,32 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Converter:
-    """Converts jobs: where it reads, keeps and writes, and how long dcm2niix may take."""
+    """Converts jobs: where it reads, keeps and writes."""
 
     root: Path
     cache: Path
     nifti: Path
-    timeout_s: float
+
+    def cached(self, job: Job) -> Path:
+        """Where the cache keeps the volume of a series."""
+        key = job.cache_key
+        return self.cache / key[:2] / f"{key}.nii.gz"
 
     def convert(self, job: Job) -> Outcome:
-        """Convert a series, or take it from the cache; a failure is an outcome with its reason."""
-        key = job.cache_key
-        cached = self.cache / key[:2] / f"{key}.nii.gz"
+        """Convert a series, or take it from the cache; a failure is an outcome with its reason.
+
+        Raises:
+            DiskFullError: if there is no room for it.
+        """
+        cached = self.cached(job)
         try:
             if not cached.is_file():
                 self._fill(cached, job)
         except SetAside as outcome:
             return Outcome(job.number, outcome.reason)
         data = cached.read_bytes()
-        (self.nifti / f"{job.series_id}.nii.gz").write_bytes(data)
+        with disk.full_disk_named(self.nifti):
+            (self.nifti / f"{job.series_id}.nii.gz").write_bytes(data)
         with gzip.open(io.BytesIO(data)) as file:
             header = nib.Nifti1Header.from_fileobj(file, check=False)
         return Outcome(
@@ -130,19 +141,25 @@ class Converter:
         )
 
     def _fill(self, cached: Path, job: Job) -> None:
-        scratch = _scratch_folder(sum(source.location.size for source in job.sources))
-        with tempfile.TemporaryDirectory(prefix=_SCRATCH_PREFIX, dir=scratch) as folder:
-            inside, outside = Path(folder, "in"), Path(folder, "out")
+        data = _anonymous(self._raw_volume(job), job)
+        with disk.replacing(cached, mark=f".{os.getpid()}") as partial:
+            partial.write_bytes(data)
+
+    def _raw_volume(self, job: Job) -> bytes:
+        *others, last = places(job.num_bytes)
+        for place in others:
+            with suppress(DiskFullError):
+                return self._convert_in(place, job)
+        return self._convert_in(last, job)
+
+    def _convert_in(self, place: Path, job: Job) -> bytes:
+        with disk.full_disk_named(place), scratch_folder(place) as folder:
+            inside, outside = folder / "in", folder / "out"
             inside.mkdir()
             outside.mkdir()
             for number, source in enumerate(job.sources):
                 _stage(self.root, source, inside / f"{number:06d}.dcm")
-            raw = _run_dcm2niix(inside, outside, self.timeout_s)
-        data = _anonymous(raw, job)
-        cached.parent.mkdir(parents=True, exist_ok=True)
-        partial = cached.with_name(f"{cached.name}.{os.getpid()}.partial")
-        partial.write_bytes(data)
-        os.replace(partial, cached)
+            return _run_dcm2niix(inside, outside, job.num_bytes)
 
 
 def find_dcm2niix() -> Path:
@@ -169,53 +186,46 @@ def _dcm2niix_version() -> str:
     return importlib.metadata.version("dcm2niix")
 
 
-def remove_stale_scratch(max_age_s: float) -> None:
-    """Remove what killed runs left behind: it holds the DICOM files of a series, names and all."""
-    for base in {_MEMORY_FOLDER, Path(tempfile.gettempdir())}:
-        for folder in base.glob(f"{_SCRATCH_PREFIX}*"):
-            if time.time() - folder.lstat().st_mtime > max_age_s:
-                shutil.rmtree(folder, ignore_errors=True)
-
-
-def _scratch_folder(num_bytes: int) -> str | None:
-    """Folder for the files of one series: in memory where there is room, else the system's."""
-    try:
-        has_room = shutil.disk_usage(_MEMORY_FOLDER).free > _MEMORY_SHARE * num_bytes
-    except OSError:
-        return None
-    return str(_MEMORY_FOLDER) if has_room and os.access(_MEMORY_FOLDER, os.W_OK) else None
-
-
 def _stage(root: Path, source: Source, target: Path) -> None:
     """Put a file where dcm2niix reads it: linked, copied out of its archive, or written anew."""
+    data = archives.read(root, source.location)
+    # The cache is named by what was read at first.
+    if archives.digest_of(data) != source.digest:
+        raise SetAside("changed_during_run")
     if source.is_rewritten or source.frames is not None or source.instance_number is not None:
-        rewrite(archives.read(root, source.location), source.frames, target, source.instance_number)
+        rewrite(data, source.frames, target, source.instance_number)
     elif source.location.kind == "file":
         target.symlink_to((root / source.location.path).resolve())
     else:
-        target.write_bytes(archives.read(root, source.location))
+        target.write_bytes(data)
 
 
-def _run_dcm2niix(inside: Path, outside: Path, timeout_s: float) -> bytes:
-    # -g i: no settings from a user's home. Its output names patients and is not looked at, but waiting
-    # for a pipe to close is prompt, where waiting for a process with a timeout polls every 50 ms.
+def _run_dcm2niix(inside: Path, outside: Path, num_bytes: int) -> bytes:
+    # -g i: no settings from a user's home. Its output names patients and is not looked at. It shares the
+    # bounds of this process on time and memory, and its end.
     options = ["-g", "i", "-b", "n", "-z", "n", "-f", "volume", "-o", str(outside), str(inside)]
-    try:
-        subprocess.run(
-            [str(_binary()), *options],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            timeout=timeout_s,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        raise SetAside("conversion_timeout") from None
+    nothing = subprocess.DEVNULL
+    end = functools.partial(end_with_parent, os.getpid())
+    command = [str(_binary()), *options]
+    subprocess.run(command, stdin=nothing, stdout=nothing, stderr=nothing, check=False, preexec_fn=end)
     # It adds resampled copies where gaps differ by more than its own tolerance, or where slices are tilted.
     volumes = sorted(path for path in outside.glob("*.nii") if not _RESAMPLED.search(path.stem))
-    if len(volumes) != 1:
-        raise SetAside("conversion_ambiguous" if volumes else "conversion_failed")
-    return volumes[0].read_bytes()
+    if len(volumes) > 1:
+        raise SetAside("conversion_ambiguous")
+    raw = volumes[0].read_bytes() if volumes else b""
+    if not _is_whole(raw):
+        # It goes on when the disk is full, with a part of the volume or none.
+        disk.require_space(outside, num_bytes)
+        raise SetAside("conversion_incomplete" if volumes else "conversion_failed")
+    return raw
+
+
+def _is_whole(raw: bytes) -> bool:
+    if len(raw) < _HEADER_BYTES:
+        return False
+    header = nib.Nifti1Header.from_fileobj(io.BytesIO(raw), check=False)
+    num_bytes = int(np.prod(header.get_data_shape(), dtype=np.int64)) * int(header["bitpix"]) // 8
+    return len(raw) >= int(header["vox_offset"]) + num_bytes
 
 
 def _anonymous(raw: bytes, job: Job) -> bytes:

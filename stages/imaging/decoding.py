@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import io
 import zlib
 from pathlib import Path
@@ -14,6 +13,7 @@ from pydicom.filereader import read_dataset
 from pydicom.filewriter import write_file_meta_info
 from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
+from stages.artifacts import disk
 from stages.imaging.elements import Elements
 from stages.imaging.ledger import SetAside
 from stages.imaging.pixels import DEFLATED, read_format
@@ -22,7 +22,7 @@ from stages.imaging.pixels import DEFLATED, read_format
 _MAX_INFLATED_BYTES = 2**30
 _CHUNK_BYTES = 2**24
 _PREAMBLE_BYTES = 132
-_FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
+_NOT_OF_DECODERS = (SetAside, MemoryError, KeyboardInterrupt, SystemExit)
 
 
 def inflate(data: bytes) -> bytes:
@@ -71,6 +71,7 @@ def rewrite(data: bytes, frames: tuple[int, ...] | None, target: Path, instance_
 
     Raises:
         SetAside: ``damaged_pixels`` if it cannot be decoded.
+        MemoryError: if it asks for more memory than the process may take.
         OSError: if the disk is full.
     """
     try:
@@ -82,10 +83,8 @@ def rewrite(data: bytes, frames: tuple[int, ...] | None, target: Path, instance_
         if instance_number is not None:
             ds.InstanceNumber = instance_number
         ds.save_as(target, enforce_file_format=True)
-    except SetAside:
-        raise
-    except Exception as fault:  # a decoder may raise anything; it costs one series
-        if isinstance(fault, OSError) and fault.errno in _FULL_DISK:
+    except BaseException as fault:  # a decoder may raise anything, those in Rust no Exception; it costs one series
+        if isinstance(fault, _NOT_OF_DECODERS) or (isinstance(fault, OSError) and disk.is_full(fault)):
             raise
         raise SetAside("damaged_pixels") from None
 

@@ -81,7 +81,7 @@ def read_images(data: bytes) -> list[Image]:
         syntax = DEFLATED if plain is not data else str(ds.file_meta.get("TransferSyntaxUID", ""))
         rest = memoryview(plain)[buffer.tell() :]
         return _images(ds, rest, syntax, has_preamble=data[128:132] == b"DICM")
-    except SetAside:
+    except (SetAside, MemoryError):
         raise
     except Exception:  # noqa: BLE001 - a hostile header may raise anything; it costs one row
         raise SetAside("damaged_dicom") from None

@@ -3,31 +3,34 @@
 from __future__ import annotations
 
 import logging
-import os
-import shutil
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from joblib import Parallel, delayed
+from joblib import cpu_count
 from tqdm import tqdm
 
-from stages.artifacts import tables
+from stages.artifacts import disk, tables, watchdog
 from stages.artifacts.identity import SiteKey
 from stages.artifacts.imaging_tables import IDENTIFIERS, LEDGER, SERIES
-from stages.imaging.conversion import Converter, Job, Outcome, find_dcm2niix, remove_stale_scratch
+from stages.artifacts.transaction import replaced_together
+from stages.imaging.conversion import Converter, Job, Outcome, find_dcm2niix
 from stages.imaging.dicom import Identity
 from stages.imaging.identifiers import identifier_rows
 from stages.imaging.ledger import ledger_row
 from stages.imaging.planning import Plan, make_jobs, make_plan
 from stages.imaging.scanning import Scanned, scan
+from stages.imaging.scratch import remove_stale_scratch
 from stages.imaging.series import series_row, study_days, study_id
 from stages.imaging.settings import ConversionSettings
 
 logger = logging.getLogger(__name__)
 
 NIFTI_FOLDER = "nifti"
+# In the order in which they take their places; who reads the series finds the rest.
+_OUTPUTS = (NIFTI_FOLDER, "ledger.parquet", "identifiers.parquet", "series.parquet")
+_REASON_OF_FAILURE = {"time": "conversion_timeout", "memory": "out_of_memory", "crash": "decoder_crashed"}
 
 
 def ingest(dicom: Path, out: Path, work: Path, key: SiteKey, settings: ConversionSettings) -> None:
@@ -42,35 +45,51 @@ def ingest(dicom: Path, out: Path, work: Path, key: SiteKey, settings: Conversio
 
     Raises:
         FileNotFoundError: if the folder or the dcm2niix binary is missing.
+        DiskFullError: if there is no room; an earlier result stays as it was.
     """
     if not dicom.is_dir():
         raise FileNotFoundError(f"{dicom}: no such folder; set cohort.dicom in params.yaml or pass --dicom")
     find_dcm2niix()
-    remove_stale_scratch(max_age_s=2 * settings.series_timeout_s)
+    remove_stale_scratch()
     files = scan(dicom, settings)
     plan = make_plan(files, settings)
     series_ids = [group.series_id(key) for group in plan.groups]
-    nifti = out / f"{NIFTI_FOLDER}.partial"
-    shutil.rmtree(nifti, ignore_errors=True)
-    nifti.mkdir(parents=True)
-    converter = Converter(dicom, work, nifti, settings.series_timeout_s)
-    outcomes = _convert(converter, make_jobs(files, plan, series_ids))
-    plan.reasons |= {number: outcome.reason for number, outcome in outcomes.items() if outcome.reason}
-    _write_tables(out, files, plan, series_ids, outcomes, key)
-    shutil.rmtree(out / NIFTI_FOLDER, ignore_errors=True)
-    os.replace(nifti, out / NIFTI_FOLDER)
+    jobs = list(make_jobs(files, plan, series_ids).values())
+    with replaced_together(out, _OUTPUTS) as new:
+        converter = Converter(dicom, work, new / NIFTI_FOLDER)
+        converter.nifti.mkdir()
+        outcomes = _convert(converter, jobs, settings)
+        plan.reasons |= {number: outcome.reason for number, outcome in outcomes.items() if outcome.reason}
+        _write_tables(new, files, plan, series_ids, outcomes, key)
+    # Once more: processes of a run that was killed just before this one may have outlived its start.
+    remove_stale_scratch()
+    _forget(converter, jobs, settings)
     _summarise(files, plan, outcomes)
 
 
-def _convert(converter: Converter, bundles: dict[str, list[Job]]) -> dict[int, Outcome]:
-    tasks = (delayed(_convert_bundle)(converter, jobs) for jobs in bundles.values())
-    results = Parallel(n_jobs=-1, return_as="generator_unordered")(tasks)
-    found = (outcome for bundle in tqdm(results, "studies", len(bundles), disable=None) for outcome in bundle)
-    return {outcome.number: outcome for outcome in found}
+def _convert(converter: Converter, bundles: list[list[Job]], settings: ConversionSettings) -> dict[int, Outcome]:
+    results = watchdog.run(
+        converter.convert,
+        bundles,
+        num_workers=min(cpu_count(), len(bundles)),
+        timeout_s=settings.series_timeout_s,
+        memory_bytes=settings.series_memory_bytes,
+    )
+    outcomes: dict[int, Outcome] = {}
+    for number, answers in tqdm(results, "studies", len(bundles), disable=None):
+        for job, answer in zip(bundles[number], answers, strict=True):
+            is_lost = isinstance(answer, watchdog.Failure)
+            outcomes[job.number] = Outcome(job.number, _REASON_OF_FAILURE[answer.kind]) if is_lost else answer
+    return outcomes
 
 
-def _convert_bundle(converter: Converter, jobs: list[Job]) -> list[Outcome]:
-    return [converter.convert(job) for job in jobs]
+def _forget(converter: Converter, bundles: list[list[Job]], settings: ConversionSettings) -> None:
+    """Take out of the cache what belongs to studies that are no longer there."""
+    used = {converter.cached(job).name for jobs in bundles for job in jobs}
+    entries = converter.cache.glob("??/*.nii.gz*")
+    num_removed = disk.prune(entries, lambda path: path.name in used, settings.keep_days)
+    if num_removed:
+        logger.info("convert_dicom: %d files that no run used any longer left the cache", num_removed)
 
 
 def _write_tables(

@@ -8,20 +8,24 @@ import logging
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from joblib import Parallel, cpu_count, delayed
+from joblib import cpu_count
 from tqdm import tqdm
 
-from stages.artifacts import tensors
+from stages.artifacts import disk, tensors, watchdog
 from stages.imaging import grid, quality, volumes
 from stages.imaging.shards import shard_name, write_shard
 from stages.imaging.volumes import VolumeParams, figures_as_dict, prepare_study, select_volumes
 
-# Starting worker processes does not pay below this many studies each.
-_STUDIES_PER_WORKER = 8
+_FAULTS = {
+    "time": "took longer than prepare_volumes.study_timeout_s",
+    "memory": "asked for more memory than prepare_volumes.study_memory_gib",
+    "crash": "crashed the process that read it",
+}
 
 Row = dict[str, Any]
 logger = logging.getLogger(__name__)
@@ -49,18 +53,39 @@ def plan_studies(series: Sequence[Row], params: VolumeParams, work: Path) -> lis
 
 
 def prepare_missing(tasks: Sequence[StudyTask], nifti_root: Path, params: VolumeParams) -> int:
-    """Prepare every study that the cache does not hold yet.
+    """Prepare every study that the cache does not hold yet; one that cannot be is left out with a warning.
 
     Returns:
         The number of studies prepared.
+
+    Raises:
+        DiskFullError: if there is no room in the cache.
     """
     missing = list({task.cache: task for task in tasks if not task.cache.is_file()}.values())
-    num_workers = max(1, min(cpu_count(), len(missing) // _STUDIES_PER_WORKER))
-    jobs = (delayed(_prepare_into_cache)(task, nifti_root, params) for task in missing)
-    done = Parallel(n_jobs=num_workers, return_as="generator_unordered")(jobs)
-    for _ in tqdm(done, total=len(missing), desc="studies", disable=not sys.stderr.isatty()):
-        pass
-    return len(missing)
+    results = watchdog.run(
+        partial(_prepare_into_cache, nifti_root=nifti_root, params=params),
+        [[task] for task in missing],
+        num_workers=min(cpu_count(), len(missing)),
+        timeout_s=params.study_timeout_s,
+        memory_bytes=int(params.study_memory_gib * 2**30),
+    )
+    num_failed = 0
+    for number, (answer,) in tqdm(results, total=len(missing), desc="studies", disable=not sys.stderr.isatty()):
+        if isinstance(answer, watchdog.Failure):
+            num_failed += 1
+            study_id = missing[number].rows[0]["study_id"]
+            logger.warning("study %s: %s; left out", study_id, _FAULTS[answer.kind])
+    return len(missing) - num_failed
+
+
+def forget_unused(tasks: Sequence[StudyTask], work: Path, params: VolumeParams) -> int:
+    """Remove studies from the cache, under whatever parameters they were prepared, that are no longer there.
+
+    Returns:
+        The number of files removed.
+    """
+    used = {task.cache.name for task in tasks}
+    return disk.prune(work.glob("*/??/*.safetensors*"), lambda path: path.name in used, params.keep_days)
 
 
 def assemble(tasks: Sequence[StudyTask], out: Path, params: VolumeParams) -> list[Row]:
@@ -86,6 +111,8 @@ def assemble(tasks: Sequence[StudyTask], out: Path, params: VolumeParams) -> lis
 
 def _cached_volumes(tasks: Sequence[StudyTask]) -> Iterator[tuple[Row, np.ndarray]]:
     for task in tasks:
+        if not task.cache.is_file():
+            continue  # it could not be prepared, which was said then
         arrays = tensors.read(task.cache)
         figures = tensors.read_metadata(task.cache)["figures"]
         for index, (row, measured) in enumerate(zip(task.rows, figures, strict=True)):

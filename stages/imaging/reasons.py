@@ -25,7 +25,21 @@ _FILES = {
     "unreadable_file": Reason(
         "the file cannot be read; check its permissions and the disk", "give the user that runs the stage leave to read"
     ),
+    "unreadable_folder": Reason(
+        "the folder cannot be listed; check its permissions and the disk",
+        "give the user that runs the stage leave to read it",
+    ),
     "special_file": Reason("not a regular file (broken link, device or pipe)", "put the file itself into the folder"),
+    "linked_again": Reason("leads to what is found at another place; it is read there", _NOTHING),
+    "link_outside": Reason(
+        "a link that leaves the export; convert_dicom.follow_links would follow it",
+        "set the parameter, or copy the files",
+    ),
+    "changed_during_run": Reason("changed while the export was read; run again when it is complete", "run again"),
+    "header_timeout": Reason(
+        "took longer to read than convert_dicom.header_timeout_s",
+        "export the file again, or raise the parameter on a slow disk",
+    ),
     "file_too_large": Reason("larger than convert_dicom.max_member_mib", "raise the parameter if the file is wanted"),
     "not_dicom": Reason("no DICOM file by its content", _NOTHING),
     "damaged_dicom": Reason("the DICOM header cannot be read", _EXPORT_AGAIN),
@@ -111,8 +125,13 @@ _CONVERSION = {
         "the volume does not lie where the slices' positions say", "run dcm2niix on the series by hand; report it"
     ),
     "conversion_timeout": Reason(
-        "dcm2niix took longer than convert_dicom.series_timeout_s", "raise the parameter, or split the series"
+        "took longer than convert_dicom.series_timeout_s", "raise the parameter, or split the series"
     ),
+    "out_of_memory": Reason(
+        "asked for more memory than convert_dicom.series_memory_gib",
+        "raise the parameter if the series really is that large",
+    ),
+    "decoder_crashed": Reason("the process that read it crashed", "export the series uncompressed"),
 }
 
 # Stable reason code → what it means.

@@ -9,10 +9,12 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 
 from stages.artifacts.identity import SiteKey
 from stages.imaging import archives
+from stages.imaging.folders import walk
 from stages.imaging.ledger import SetAside, path_hash
 from stages.imaging.settings import ConversionSettings
 
@@ -29,14 +31,19 @@ _NO_LIMITS = ConversionSettings(
 
 def resolve(dicom: Path, key: SiteKey, hashes: set[str]) -> Iterator[tuple[str, str]]:
     """Walk an export and yield each hash that is asked for with the path behind it."""
+    missing = set(hashes)
     for path, member in _paths(dicom):
+        if not missing:
+            return
         found = path_hash(key, path, member)
-        if found in hashes:
+        if found in missing:
+            missing.discard(found)
             yield found, path if member is None else f"{path}!{member}"
 
 
 def _paths(dicom: Path) -> Iterator[tuple[str, str | None]]:
-    for file in archives.walk(dicom):
+    # What is a link in one run leads to files in another.
+    for file in chain(walk(dicom, follow_links=True), walk(dicom, follow_links=False)):
         path = file.location.path
         yield path, None
         try:

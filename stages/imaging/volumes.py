@@ -37,6 +37,9 @@ class VolumeParams(Params):
     min_coverage: float = Field(ge=0, le=1, description="least share of the grid that a usable series covers")
     shard_prefix_digits: int = Field(ge=1, le=4, description="digits of the study id that name its shard")
     num_montages: int = Field(ge=0, description="studies drawn for visual control")
+    study_timeout_s: float = Field(default=600.0, gt=0, description="time that preparing one study may take")
+    study_memory_gib: float = Field(default=16.0, gt=0, description="memory that preparing one study may ask for")
+    keep_days: float = Field(default=30.0, ge=0, description="days that the cache keeps what no run has used")
 
 
 @dataclass(frozen=True)
