@@ -13,6 +13,7 @@ import importlib.metadata
 import importlib.util
 import io
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -204,8 +205,8 @@ def _run_dcm2niix(inside: Path, outside: Path, timeout_s: float) -> bytes:
         )
     except subprocess.TimeoutExpired:
         raise SetAside("conversion_timeout") from None
-    # It adds a resampled copy where gaps differ by more than its own tolerance.
-    volumes = sorted(path for path in outside.glob("*.nii") if "_Eq" not in path.stem)
+    # It adds a resampled copy where gaps differ by more than its own tolerance, and overlays as volumes.
+    volumes = sorted(path for path in outside.glob("*.nii") if not re.search("_Eq|_ROI", path.stem))
     if len(volumes) != 1:
         raise SetAside("conversion_ambiguous" if volumes else "conversion_failed")
     return volumes[0].read_bytes()

@@ -24,6 +24,8 @@ class Identity:
     birth_date: str
     study_date: str
     study_description: str
+    #: kind and text of whatever else could identify somebody, wherever it stands
+    others: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,7 @@ class Image:
         position_mm: centre of the first voxel (patient LPS).
         moment: instance and acquisition number and times; equal ones mean copies of one image.
         pixel_digest: hash of the stored pixel bytes; empty for a frame.
+        is_burned_in: whether the header says that text is burned into the pixels.
     """
 
     identity: Identity
@@ -77,6 +80,7 @@ class Image:
     b_value_s_mm2: float | None
     moment: tuple[str, ...]
     pixel_digest: str = ""
+    is_burned_in: bool = False
 
     @property
     def is_mosaic(self) -> bool:

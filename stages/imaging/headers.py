@@ -12,6 +12,7 @@ from pydicom.tag import Tag
 
 from stages.imaging.dicom import Identity, Image, Protocol
 from stages.imaging.elements import Elements, private_number
+from stages.imaging.identities import read_identity
 from stages.imaging.ledger import SetAside
 
 _DICOMDIR = "1.2.840.10008.1.3.10"
@@ -40,18 +41,6 @@ _VENDORS = (
 _MOMENT = ("InstanceNumber", "AcquisitionNumber", "AcquisitionTime", "ContentTime", "TriggerTime")
 _FRAME_MOMENT = ("TemporalPositionIndex", "FrameAcquisitionNumber", "FrameAcquisitionDateTime")
 _SCANNER = ("Manufacturer", "ManufacturerModelName", "StationName", "DeviceSerialNumber")
-_PATIENT_NAMES = ("PatientName", "OtherPatientNames", "PatientBirthName")
-_OTHER_NAMES = (
-    "ReferringPhysicianName",
-    "PerformingPhysicianName",
-    "NameOfPhysiciansReadingStudy",
-    "OperatorsName",
-    "RequestingPhysician",
-    "PhysiciansOfRecord",
-    "PatientMotherBirthName",
-    "ResponsiblePerson",
-)
-_OTHER_IDS = ("OtherPatientIDs", "AdmissionID")
 
 
 def is_dicom(head: bytes) -> bool:
@@ -101,7 +90,7 @@ def _images(ds: Dataset, pixels: memoryview, *, has_preamble: bool) -> list[Imag
     frames = root.value("PerFrameFunctionalGroupsSequence") or []
     shared = list(root.value("SharedFunctionalGroupsSequence") or [])[:1]
     views = [Elements(ds, frame, *shared) for frame in frames] or [root]
-    identity = _identity(root)
+    identity = read_identity(root)
     protocol = _protocol(root, views[0], meta.text("TransferSyntaxUID"), has_preamble=has_preamble)
     if frames:
         return [_image(root, view, identity, protocol, frame=n, num_frames=len(views)) for n, view in enumerate(views)]
@@ -140,6 +129,7 @@ def _image(
         b_value_s_mm2=_b_value(view, protocol.vendor),
         moment=tuple(view.text(keyword) for keyword in (_MOMENT if frame is None else _FRAME_MOMENT)),
         pixel_digest=digest,
+        is_burned_in=root.text("BurnedInAnnotation").strip().upper() == "YES",
     )
 
 
@@ -178,28 +168,6 @@ def _enhanced_sequence(root: Elements, view: Elements) -> tuple[str, ...]:
         "IR": view.text("InversionRecovery").upper() == "YES",
     }
     return tuple(code for code, is_true in is_said.items() if is_true)
-
-
-def _identity(root: Elements) -> Identity:
-    return Identity(
-        study_uid=root.text("StudyInstanceUID"),
-        series_uid=root.text("SeriesInstanceUID"),
-        accession_number=root.text("AccessionNumber"),
-        issuer=root.text("IssuerOfPatientID"),
-        patient_id=root.text("PatientID"),
-        patient_names=_all_texts(root, _PATIENT_NAMES),
-        other_names=_all_texts(root, _OTHER_NAMES),
-        other_ids=_all_texts(root, _OTHER_IDS),
-        institution=root.text("InstitutionName"),
-        birth_date=root.text("PatientBirthDate"),
-        study_date=root.text("StudyDate"),
-        study_description=root.text("StudyDescription"),
-    )
-
-
-def _all_texts(root: Elements, keywords: tuple[str, ...]) -> tuple[str, ...]:
-    texts = (text for keyword in keywords for text in root.texts(keyword))
-    return tuple(dict.fromkeys(text for text in texts if text))
 
 
 def _b_value(view: Elements, vendor: str) -> float | None:
