@@ -125,6 +125,8 @@ def nice_edges(values: np.ndarray) -> np.ndarray:
     low, high = (float(known.min()), float(known.max())) if known.size else (0.0, 1.0)
     # Values that are nearly equal share a bin that does not tell them.
     raw = max((high - low) / _NUM_BINS, 1e-2 * (max(abs(low), abs(high)) or 1.0))
+    if known.size and (known == np.round(known)).all():
+        raw = max(raw, 1.0)
     scale = 10.0 ** np.floor(np.log10(raw))
     step = scale * next(nice for nice in _NICE_STEPS if nice * scale >= raw * (1 - 1e-9))
     first = np.floor(low / step - 1e-9)
