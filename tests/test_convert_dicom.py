@@ -27,7 +27,7 @@ from pydicom.uid import (
 )
 
 from stages.artifacts import tables
-from stages.artifacts.identity import PUBLIC_KEY, SiteKey, write_new_key
+from stages.artifacts.identity import SiteKey, write_new_key
 from stages.artifacts.imaging_tables import IDENTIFIERS, LEDGER, SERIES
 from stages.convert_dicom import main
 from stages.imaging import resolve
@@ -354,42 +354,6 @@ def test_a_key_that_was_asked_for_must_exist(tmp_path):
     (tmp_path / "dicom").mkdir()
     with pytest.raises(FileNotFoundError, match="make site-key"):
         main(tmp_path / "dicom", tmp_path / "out", tmp_path / "no.key", tmp_path / "work")
-
-
-@pytest.mark.parametrize(("flags", "is_used"), [(("YES",), False), (("NO",), True), (("NO", "YES"), False)])
-def test_text_burned_into_one_slice_sets_the_series_aside(tmp_path, convert, flags, is_used):
-    slices = df.slices()
-    for number, ds in enumerate(slices):
-        ds.BurnedInAnnotation = flags[0] if number else flags[-1]
-    df.write(tmp_path / "dicom", slices)
-    series, ledger = convert()
-    assert bool(series) == is_used
-    assert reasons(ledger) == ([] if is_used else ["burned_in_annotation"] * len(slices))
-
-
-def test_overlays_are_not_burned_into_the_voxels(tmp_path, convert):
-    slices = df.slices()
-    expected = df.volume(slices)
-    for ds in slices:
-        ds.add_new(0x60000010, "US", df.ROWS)
-        ds.add_new(0x60000011, "US", df.COLUMNS)
-        ds.add_new(0x60000040, "CS", "G")
-        ds.add_new(0x60000050, "SS", [1, 1])
-        ds.add_new(0x60000100, "US", 1)
-        ds.add_new(0x60000102, "US", 0)
-        ds.add_new(0x60003000, "OW", b"\xff" * (df.ROWS * df.COLUMNS // 8))
-    df.write(tmp_path / "dicom", slices)
-    (row,), _ = convert()
-    np.testing.assert_array_equal(voxels(tmp_path / "out", row), expected)
-
-
-def test_a_real_export_is_not_converted_under_the_simulators_key(tmp_path):
-    (tmp_path / "dicom").mkdir()
-    (tmp_path / "simulated").mkdir()
-    (tmp_path / "simulated" / "site.key").write_text(PUBLIC_KEY)
-    with pytest.raises(ValueError, match="make your own"):
-        main(tmp_path / "dicom", tmp_path / "out", tmp_path / "simulated" / "site.key", tmp_path / "work")
-    assert not (tmp_path / "out").exists()
 
 
 def test_a_missing_export_stops_with_the_remedy(tmp_path):

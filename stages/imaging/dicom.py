@@ -62,7 +62,6 @@ class Image:
         position_mm: centre of the first voxel (patient LPS).
         moment: instance and acquisition number and times; equal ones mean copies of one image.
         pixel_digest: hash of the stored pixel bytes; empty for a frame.
-        is_burned_in: whether the header says that text is burned into the pixels.
     """
 
     identity: Identity
@@ -80,7 +79,6 @@ class Image:
     b_value_s_mm2: float | None
     moment: tuple[str, ...]
     pixel_digest: str = ""
-    is_burned_in: bool = False
 
     @property
     def is_mosaic(self) -> bool:

@@ -129,7 +129,6 @@ def _image(
         b_value_s_mm2=_b_value(view, protocol.vendor),
         moment=tuple(view.text(keyword) for keyword in (_MOMENT if frame is None else _FRAME_MOMENT)),
         pixel_digest=digest,
-        is_burned_in=root.text("BurnedInAnnotation").strip().upper() == "YES",
     )
 
 

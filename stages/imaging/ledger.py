@@ -25,7 +25,6 @@ REASONS = {
     "not_image": "a DICOM object without an image",
     "not_mr": "not an MR image",
     "screen_capture": "a screen capture or scanned document",
-    "burned_in_annotation": "text is burned into the pixels of an image, by what its header says",
     "test_object": "a phantom or another test object",
     "localiser": "a localiser",
     "derived": "computed from other images",

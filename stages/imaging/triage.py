@@ -52,7 +52,6 @@ def check_series(group: Group) -> None:
         raise SetAside("screen_capture" if image.protocol.modality in ("MR", "OT", "SC", "") else "not_mr")
     checks = (
         ("not_mr", image.protocol.modality != "MR"),
-        ("burned_in_annotation", any(s.image.is_burned_in for s in group.slices)),
         ("test_object", _is_test_object(image)),
         ("not_head", not _is_head(image)),
         ("localiser", "LOCALIZER" in types or _has(_LOCALISER, image.protocol.series_description)),
