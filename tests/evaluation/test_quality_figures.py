@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stages.evaluation.quality_figures import Sample, merged_histogram, nice_edges
@@ -10,6 +10,7 @@ from stages.evaluation.quality_figures import Sample, merged_histogram, nice_edg
 NUMBERS = st.lists(st.floats(-1e4, 1e4), min_size=1, max_size=60)
 
 
+@settings(deadline=None)
 @given(NUMBERS)
 def test_bins_hold_all_values_and_begin_at_round_numbers(values):
     edges = nice_edges(np.array(values))
@@ -20,6 +21,7 @@ def test_bins_hold_all_values_and_begin_at_round_numbers(values):
     assert edges / step == pytest.approx(np.round(edges / step), abs=1e-6)
 
 
+@settings(deadline=None)
 @given(NUMBERS, st.integers(1, 6))
 def test_every_bin_holds_enough_patients(values, smallest):
     sample = Sample(np.array(values), [f"p{number % 9}" for number in range(len(values))])
