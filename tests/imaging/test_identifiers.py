@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stages.artifacts.identity import MAX_NGRAM, SiteKey, tokenise
@@ -57,6 +57,7 @@ def test_no_date_is_no_ngram():
     assert date_ngrams("") == date_ngrams("unknown") == set()
 
 
+@settings(deadline=None)
 @given(st.text(max_size=64))
 def test_any_name_gives_ngrams_of_its_own_tokens(name):
     tokens = {token.text for token in tokenise(name)}
