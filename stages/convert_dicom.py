@@ -28,7 +28,7 @@ def main(
     settings = params.load("convert_dicom", ConversionSettings, params_file)
     if site_key is None:
         logger.info("no --site-key: ids are random and match no other run; pass --site-key FILE to link reports")
-    key = SiteKey.ephemeral() if site_key is None else SiteKey.load(site_key)
+    key = SiteKey.ephemeral() if site_key is None else SiteKey.load(site_key, dicom)
     ingest(dicom, out, work, key, settings)
 
 

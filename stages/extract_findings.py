@@ -35,7 +35,7 @@ def main(
             "--identifiers and --series hold ids made under a site key; pass the same key with --site-key"
         )
     settings = params.load("extract_findings", ExtractionParams, params_path)
-    key = _site_key(site_key)
+    key = _site_key(site_key, reports)
     known = group_identifiers(tables.read(identifiers, IDENTIFIERS)) if identifiers else {}
     studies = tables.read(series, SERIES, ["study_id"]).column("study_id").to_pylist() if series else None
     screening = Screening(key, frozenset(studies) if studies is not None else None)
@@ -48,9 +48,9 @@ def main(
     logger.info("%d statements from %d reports: %s", len(finding_table), len(report_table), summary or "none")
 
 
-def _site_key(path: Path | None) -> SiteKey:
+def _site_key(path: Path | None, reports: Path) -> SiteKey:
     if path is not None:
-        return SiteKey.load(path)
+        return SiteKey.load(path, reports)
     logger.info(
         "no --site-key: ids of this run match no other run's, and names are masked only where a title or a header "
         "gives them away; pass --site-key, --identifiers and --series to mask what the DICOM headers hold"

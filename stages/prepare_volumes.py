@@ -11,6 +11,7 @@ import typer
 from stages import params as parameters
 from stages.artifacts import imaging_tables, tables
 from stages.artifacts.transaction import replaced_together
+from stages.imaging.defacing import require
 from stages.imaging.montage import write_montage
 from stages.imaging.preparation import Row, assemble, forget_unused, plan_studies, prepare_missing
 from stages.imaging.shards import TABLE, VolumeStore
@@ -31,6 +32,7 @@ def main(
     """Prepare the volumes of a cohort."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     values = parameters.load("prepare_volumes", VolumeParams, params)
+    require(values.anonymisation)
     series = tables.read(converted / "series.parquet", imaging_tables.SERIES).to_pylist()
     tasks = plan_studies(series, values, work)
     num_prepared = prepare_missing(tasks, converted, values)

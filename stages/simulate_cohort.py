@@ -15,6 +15,7 @@ from joblib import Parallel, delayed
 from tqdm import tqdm
 
 from stages.artifacts import tables
+from stages.artifacts.identity import PUBLIC_KEY
 from stages.artifacts.truth_tables import TRUTH_LABELS, TRUTH_LESIONS, TRUTH_STUDIES
 from stages.params import DEFAULT_PATH, load
 from stages.simulation.anatomy import Template, load_template
@@ -26,9 +27,6 @@ from stages.simulation.patient import draw_patient
 from stages.simulation.truth_tables import label_rows, lesion_rows, mask_file, study_row
 
 log = logging.getLogger(__name__)
-
-# Public on purpose: it protects nothing, and gives the simulated studies the same ids everywhere.
-PUBLIC_KEY = "73696d756c61746564207374756469657320686176652061207075626c6963206b6579"
 
 
 @dataclass(frozen=True)

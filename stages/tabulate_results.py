@@ -46,6 +46,7 @@ def main(
     examples: Annotated[Path, typer.Option(help="Page of example figures; only linked.")],
     answers: Annotated[Path, typer.Option(help="Page of questions with answers; only linked.")],
     generated: Annotated[Path, typer.Option(help="Page of generated reports; only linked.")],
+    quality: Annotated[Path, typer.Option(help="Page about the quality of the cohort; only linked.")],
     tables_folder: Annotated[Path, typer.Option("--tables", help="Folder of CSV tables to write.")],
     figures: Annotated[Path, typer.Option(help="Folder of figures to write.")],
     pages: Annotated[Path, typer.Option(help="Folder of one page a task to write (Markdown).")],
@@ -76,6 +77,7 @@ def main(
         examples=os.path.relpath(examples, readme.parent),
         answers=os.path.relpath(answers, readme.parent),
         generated=os.path.relpath(generated, readme.parent),
+        quality=os.path.relpath(quality, readme.parent),
     )
     _write(readme, composed.write_first())
     back, beside = os.path.relpath(readme, pages), os.path.relpath(figures, pages)

@@ -69,7 +69,7 @@ def test_every_stage_is_an_entry_point_with_a_main():
     ("package", "allowed"),
     [
         ("sentence_transformers", {"encode_texts"}),
-        ("spacy", {"extract_findings", "evaluate_generation", "evaluate_generation_references"}),
+        ("spacy", {"extract_findings", "show_quality", "evaluate_generation", "evaluate_generation_references"}),
         ("scispacy", {"extract_findings", "evaluate_generation", "evaluate_generation_references"}),
         ("lightning_fabric", {"pretrain"}),
         ("SimpleITK", {"register_atlas"}),
@@ -93,7 +93,7 @@ def test_every_stage_is_an_entry_point_with_a_main():
                 "train_report_decoder",
             },
         ),
-        ("matplotlib", {"prepare_volumes", "tabulate_results", "draw_saliency"}),
+        ("matplotlib", {"prepare_volumes", "tabulate_results", "draw_saliency", "show_quality"}),
     ],
 )
 def test_slow_imports_stay_where_they_are_needed(package, allowed):

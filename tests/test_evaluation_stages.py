@@ -67,6 +67,7 @@ def tabulate(files, folder="results"):
         examples=files.path(f"{folder}/examples/README.md"),
         answers=files.path(f"{folder}/answers.md"),
         generated=files.path(f"{folder}/generated_reports.md"),
+        quality=files.path(f"{folder}/quality/README.md"),
         tables_folder=files.path(f"{folder}/tables"),
         figures=files.path(f"{folder}/figures"),
         pages=files.path(f"{folder}/tasks"),

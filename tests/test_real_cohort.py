@@ -73,6 +73,7 @@ def test_the_run_ends_with_tables_that_show_no_small_cell(site):
         ("show_answers", "a real cohort is shown only if show_answers.publish_examples says so"),
         ("draw_saliency", "a real cohort is shown only if draw_saliency.publish_examples says so"),
         ("show_reports", "a real cohort is shown only if show_reports.publish_examples says so"),
+        ("show_quality", "a real cohort is shown only if show_quality.publish_examples says so"),
     ],
 )
 def test_a_stage_without_its_data_says_in_one_line_what_is_missing(site, stage, missing):

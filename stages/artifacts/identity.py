@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import logging
 import re
 import secrets
 import stat
@@ -14,8 +15,12 @@ from typing import Literal
 
 MIN_KEY_BYTES = 32
 ID_HEX_DIGITS = 16
+# Public on purpose: it protects nothing, and gives the simulated studies the same ids everywhere.
+PUBLIC_KEY = "73696d756c61746564207374756469657320686176652061207075626c6963206b6579"
 # Longest token n-gram that identifiers are hashed and searched as.
 MAX_NGRAM = 6
+
+logger = logging.getLogger(__name__)
 
 IdKind = Literal["study", "patient", "series", "scanner", "path", "token"]
 
@@ -39,12 +44,17 @@ class SiteKey:
     secret: bytes
 
     @classmethod
-    def load(cls, path: Path) -> SiteKey:
+    def load(cls, path: Path, cohort: Path | None = None) -> SiteKey:
         """Read the key file of a site.
+
+        Args:
+            path: the key file.
+            cohort: folder or file whose identifiers are to be hashed. Under the simulator's public key everybody
+                can reverse a hash by trying names, so it is good for what was simulated beside it and nothing else.
 
         Raises:
             FileNotFoundError: if there is none; the message tells how to make one.
-            ValueError: if the key holds fewer than 32 bytes of hex.
+            ValueError: if the key holds fewer than 32 bytes of hex, or is public and the cohort is not simulated.
         """
         if not path.is_file():
             raise FileNotFoundError(
@@ -61,6 +71,10 @@ class SiteKey:
                 f"site key {path}: {len(secret)} bytes, expected at least {MIN_KEY_BYTES}; "
                 "make a new one with `make site-key`"
             )
+        if secret == bytes.fromhex(PUBLIC_KEY):
+            _check_simulated(cohort, path)
+        elif path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+            logger.warning("site key %s can be read by others than its owner; run `chmod 600` on it", path)
         return cls(secret)
 
     @classmethod
@@ -124,3 +138,20 @@ def tokenise(text: str) -> list[Token]:
 def is_han(token: str) -> bool:
     """Tell whether a token is a Han character."""
     return bool(_HAN.match(token))
+
+
+def _check_simulated(cohort: Path | None, key: Path) -> None:
+    """Check that a cohort lies in the folder of its public key, with links of folders followed.
+
+    Raises:
+        ValueError: if it does not.
+    """
+    if cohort is None:
+        return
+    # Not those of files: DVC may link them to its cache.
+    place = cohort.resolve() if cohort.is_dir() else cohort.parent.resolve()
+    if not place.is_relative_to(key.parent.resolve()):
+        raise ValueError(
+            f"site key {key} is the simulator's, which is public, but the cohort was not simulated beside it; "
+            "make your own with `make site-key KEY=/safe/place/site.key` and set cohort.site_key in params.yaml"
+        )

@@ -42,6 +42,8 @@ class Pages:
     answers: str
     #: page of generated reports, likewise
     generated: str
+    #: page about the quality of the cohort, likewise
+    quality: str
 
     def write_first(self) -> str:
         """Compose the first page in Markdown: declared figures, contrasts, and where the rest is."""
@@ -127,6 +129,7 @@ class Pages:
         lines.append(f"- [Examples]({self.examples}): what the methods look at in a few test studies")
         lines.append(f"- [Answers]({self.answers}): what the methods answer about a few test studies")
         lines.append(f"- [Generated reports]({self.generated}): what the methods write about a few test studies")
+        lines.append(f"- [Quality of the cohort]({self.quality}): counts, histograms, sentences with their statements")
         return ["## Tasks", "Every table, comparison and figure of a task:", "\n".join(lines)]
 
     def _flow_section(self) -> list[str]:

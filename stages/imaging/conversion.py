@@ -38,7 +38,7 @@ _CACHE_VERSION = 2
 _TEXT_FIELDS = ("data_type", "db_name", "descrip", "aux_file", "intent_name")
 _HEADER_BYTES = 348
 _DATA_OFFSET = 352
-_RESAMPLED = re.compile("_(?:Eq|Tilt)")
+_NOT_ACQUIRED = re.compile("_(?:Eq|Tilt|ROI)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,8 +208,8 @@ def _run_dcm2niix(inside: Path, outside: Path, num_bytes: int) -> bytes:
     end = functools.partial(end_with_parent, os.getpid())
     command = [str(_binary()), *options]
     subprocess.run(command, stdin=nothing, stdout=nothing, stderr=nothing, check=False, preexec_fn=end)
-    # It adds resampled copies where gaps differ by more than its own tolerance, or where slices are tilted.
-    volumes = sorted(path for path in outside.glob("*.nii") if not _RESAMPLED.search(path.stem))
+    # It adds resampled copies where gaps differ by more than its own tolerance or slices are tilted, and overlays.
+    volumes = sorted(path for path in outside.glob("*.nii") if not _NOT_ACQUIRED.search(path.stem))
     if len(volumes) > 1:
         raise SetAside("conversion_ambiguous")
     raw = volumes[0].read_bytes() if volumes else b""

@@ -24,6 +24,8 @@ class Identity:
     birth_date: str
     study_date: str
     study_description: str
+    #: kind and text of whatever else could identify somebody, wherever it stands
+    others: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

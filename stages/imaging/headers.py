@@ -15,6 +15,7 @@ from stages.imaging.decoding import inflate
 from stages.imaging.dicom import Identity, Image, Protocol, Weighting
 from stages.imaging.diffusion import b_value_s_mm2, num_tiles
 from stages.imaging.elements import Elements, PrivateTag, private_number
+from stages.imaging.identities import read_identity
 from stages.imaging.ledger import SetAside
 from stages.imaging.objects import DICOMDIR, SPECTROSCOPY, is_document
 from stages.imaging.pixels import DEFLATED, Format, check_pixels, is_supported, read_format
@@ -40,18 +41,6 @@ _VENDORS = (
 _MOMENT = ("InstanceNumber", "AcquisitionNumber", "AcquisitionTime", "ContentTime", "TriggerTime")
 _FRAME_MOMENT = ("TemporalPositionIndex", "FrameAcquisitionNumber", "FrameAcquisitionDateTime")
 _SCANNER = ("Manufacturer", "ManufacturerModelName", "StationName", "DeviceSerialNumber")
-_PATIENT_NAMES = ("PatientName", "OtherPatientNames", "PatientBirthName")
-_OTHER_NAMES = (
-    "ReferringPhysicianName",
-    "PerformingPhysicianName",
-    "NameOfPhysiciansReadingStudy",
-    "OperatorsName",
-    "RequestingPhysician",
-    "PhysiciansOfRecord",
-    "PatientMotherBirthName",
-    "ResponsiblePerson",
-)
-_OTHER_IDS = ("OtherPatientIDs", "AdmissionID")
 
 
 def is_dicom(head: bytes) -> bool:
@@ -105,7 +94,7 @@ def _images(ds: Dataset, rest: memoryview, syntax: str, *, has_preamble: bool) -
         raise SetAside("wrong_frames")
     shared = list(root.value("SharedFunctionalGroupsSequence") or [])[:1]
     views = [Elements(ds, frame, *shared) for frame in frames] or [root]
-    identity = _identity(root)
+    identity = read_identity(root)
     protocol = _protocol(root, views[0], syntax, has_preamble=has_preamble)
     if frames:
         return [_image(root, view, identity, protocol, pixels, frame=number) for number, view in enumerate(views)]
@@ -233,28 +222,6 @@ def _enhanced_sequence(root: Elements, view: Elements) -> tuple[str, ...]:
         "IR": view.text("InversionRecovery").upper() == "YES",
     }
     return tuple(code for code, is_true in is_said.items() if is_true)
-
-
-def _identity(root: Elements) -> Identity:
-    return Identity(
-        study_uid=root.text("StudyInstanceUID"),
-        series_uid=root.text("SeriesInstanceUID"),
-        accession_number=root.text("AccessionNumber"),
-        issuer=root.text("IssuerOfPatientID"),
-        patient_id=root.text("PatientID"),
-        patient_names=_all_texts(root, _PATIENT_NAMES),
-        other_names=_all_texts(root, _OTHER_NAMES),
-        other_ids=_all_texts(root, _OTHER_IDS),
-        institution=root.text("InstitutionName"),
-        birth_date=root.text("PatientBirthDate"),
-        study_date=root.text("StudyDate"),
-        study_description=root.text("StudyDescription"),
-    )
-
-
-def _all_texts(root: Elements, keywords: tuple[str, ...]) -> tuple[str, ...]:
-    texts = (text for keyword in keywords for text in root.texts(keyword))
-    return tuple(dict.fromkeys(text for text in texts if text))
 
 
 def _field_strength(value: float | None) -> float | None:

@@ -7,7 +7,7 @@ under the site key. Common words are left out, or scrubbing would eat the findin
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from stages.artifacts.identity import MAX_NGRAM, SiteKey, is_han, tokenise
@@ -15,6 +15,7 @@ from stages.imaging.dicom import Identity
 
 _MIN_NAME_LETTERS = 3
 _MIN_NUMBER_CHARACTERS = 4
+_MIN_LONG_NUMBER = 5
 _HAN_NGRAMS = range(2, 5)
 # Two Han characters of an institution's name are too often a word of the report (中心, 肿瘤).
 _HAN_INSTITUTION_NGRAMS = range(3, 5)
@@ -29,6 +30,14 @@ _PLACE_WORDS = frozenset(
     + ["left", "right", "group", "care", "private", "public", "practice", "foundation", "trust", "the"]
 )
 
+_ADDRESS_WORDS = frozenset(
+    ["street", "avenue", "building", "floor", "service", "services", "station", "emergency", "intensive", "inpatient"]
+    + ["outpatient", "surgery", "neurosurgery", "rehabilitation", "magnetic", "resonance", "scanner", "division"]
+)
+_LINKS = frozenset(["of", "for", "and", "at", "in", "on", "de", "la", "du", "des", "der", "die", "und", "fuer", "für"])
+
+Cut = Callable[[str], set[tuple[str, ...]]]
+
 
 def identifier_rows(key: SiteKey, study_id: str, identities: Iterable[Identity]) -> list[dict[str, Any]]:
     """List the hashed identifiers of one study.
@@ -41,9 +50,11 @@ def identifier_rows(key: SiteKey, study_id: str, identities: Iterable[Identity])
     Returns:
         Rows of ``identifiers.parquet``, each n-gram once, sorted by kind, length and hash.
     """
+    # The series of a study say mostly the same.
+    told = dict.fromkeys(one for identity in identities for one in _texts(identity))
     found: dict[tuple[str, ...], str] = {}
-    for identity in identities:
-        for kind, ngram in _ngrams(identity):
+    for kind, value, cut in told:
+        for ngram in cut(value):
             if len(ngram) <= MAX_NGRAM:
                 found.setdefault(ngram, kind)
     rows = [
@@ -53,8 +64,9 @@ def identifier_rows(key: SiteKey, study_id: str, identities: Iterable[Identity])
     return sorted(rows, key=lambda row: (row["kind"], row["length"], row["hmac"]))
 
 
-def _ngrams(identity: Identity) -> Iterator[tuple[str, tuple[str, ...]]]:
-    texts = (
+def _texts(identity: Identity) -> Iterator[tuple[str, str, Cut]]:
+    """Kind, text and how to cut it: first what has an attribute of its own."""
+    texts: tuple[tuple[str, tuple[str, ...], Cut], ...] = (
         ("name", identity.patient_names, name_ngrams),
         ("other_name", identity.other_names, name_ngrams),
         ("patient_id", (identity.patient_id, *identity.other_ids), number_ngrams),
@@ -64,9 +76,8 @@ def _ngrams(identity: Identity) -> Iterator[tuple[str, tuple[str, ...]]]:
         ("study_date", (identity.study_date,), date_ngrams),
     )
     for kind, values, cut in texts:
-        for value in values:
-            for ngram in cut(value):
-                yield kind, ngram
+        yield from ((kind, value, cut) for value in values)
+    yield from ((kind, text, _CUTS[kind]) for kind, text in identity.others)
 
 
 def name_ngrams(name: str) -> set[tuple[str, ...]]:
@@ -93,19 +104,53 @@ def number_ngrams(number: str) -> set[tuple[str, ...]]:
     return ngrams | {(token,) for token in tokens if token.isdigit() and len(token) >= _MIN_NUMBER_CHARACTERS}
 
 
+def long_number_ngrams(number: str) -> set[tuple[str, ...]]:
+    """Cut a number of unknown meaning: only longer ones, since four digits can be an echo time."""
+    tokens = [token.text for token in tokenise(number)]
+    digits: set[tuple[str, ...]] = {(t,) for t in tokens if t.isdigit() and len(t) >= _MIN_LONG_NUMBER}
+    if sum(map(len, tokens)) < _MIN_LONG_NUMBER or not any(map(str.isdigit, tokens)):
+        return digits
+    return digits | _whole(tokens, 1)
+
+
 def place_ngrams(place: str) -> set[tuple[str, ...]]:
     """Cut the name of an institution: runs of at least two words, and single words that are its own."""
     tokens = [token.text for token in tokenise(place)]
+    words = {(word,) for word in tokens if len(word) > 3 and _is_own(word)}
+    return _telling_runs(tokens) | words | _whole(tokens, 2) | set(_han_ngrams(tokens, _HAN_INSTITUTION_NGRAMS))
+
+
+def address_ngrams(address: str) -> set[tuple[str, ...]]:
+    """Cut an address, a ward or a department: as a place, but single words only if they are long, and numbers."""
+    tokens = [token.text for token in tokenise(address)]
+    words = {(word,) for word in tokens if len(word) > 4 and _is_own(word) and word not in _ADDRESS_WORDS}
+    han = set(_han_ngrams(tokens, _HAN_INSTITUTION_NGRAMS))
+    return _telling_runs(tokens) | words | han | long_number_ngrams(address)
+
+
+def _telling_runs(tokens: list[str]) -> set[tuple[str, ...]]:
+    """Runs of words of which one is the place's own: "of the" stays readable."""
     runs = _windows([word for word in tokens if not is_han(word)], range(2, MAX_NGRAM + 1))
-    words = {(word,) for word in tokens if word.isalpha() and len(word) > 3 and word not in _PLACE_WORDS}
-    telling = {run for run in runs if any(word not in _PLACE_WORDS for word in run) and len("".join(run)) > 4}
-    return telling | words | _whole(tokens, 2) | set(_han_ngrams(tokens, _HAN_INSTITUTION_NGRAMS))
+    return {run for run in runs if any(map(_is_own, run)) and len("".join(run)) > 4}
+
+
+def _is_own(word: str) -> bool:
+    return word.isalpha() and word not in _PLACE_WORDS and word not in _LINKS and not is_han(word)
 
 
 def date_ngrams(date: str) -> set[tuple[str, ...]]:
     """Write a DICOM date in the tokens of its ISO form, and as one number."""
     match = re.fullmatch(r"(\d{4})[.-]?(\d{2})[.-]?(\d{2})", date.strip())
     return {match.groups(), ("".join(match.groups()),)} if match else set()
+
+
+_CUTS: dict[str, Cut] = {
+    "name": name_ngrams,
+    "other_name": name_ngrams,
+    "number": long_number_ngrams,
+    "place": address_ngrams,
+    "date": date_ngrams,
+}
 
 
 def _words(text: str) -> list[str]:

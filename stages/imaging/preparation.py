@@ -17,7 +17,7 @@ from joblib import cpu_count
 from tqdm import tqdm
 
 from stages.artifacts import disk, tensors, watchdog
-from stages.imaging import grid, quality, volumes
+from stages.imaging import defacing, grid, quality, volumes
 from stages.imaging.shards import shard_name, write_shard
 from stages.imaging.volumes import VolumeParams, figures_as_dict, prepare_study, select_volumes
 
@@ -117,7 +117,11 @@ def _cached_volumes(tasks: Sequence[StudyTask]) -> Iterator[tuple[Row, np.ndarra
         figures = tensors.read_metadata(task.cache)["figures"]
         for index, (row, measured) in enumerate(zip(task.rows, figures, strict=True)):
             if measured is None:
-                logger.warning("series %s: the NIfTI file cannot be read as an image; left out", row["series_id"])
+                logger.warning(
+                    "series %s: left out; its file cannot be read as an image, or (prepare_volumes.anonymisation) "
+                    "no brain is found in its study",
+                    row["series_id"],
+                )
             else:
                 yield row | measured, arrays[str(index)]
 
@@ -146,6 +150,6 @@ def _task(rows: list[Row], folder: Path) -> StudyTask:
 
 def _version(params: VolumeParams) -> str:
     """Hash of everything besides the images that the voxels depend on."""
-    values = params.model_dump_json(include={"spacing_mm", "shape", "percentiles"})
-    code = b"".join(Path(str(module.__file__)).read_bytes() for module in (grid, quality, volumes))
+    values = params.model_dump_json(include={"spacing_mm", "shape", "percentiles", "anonymisation"})
+    code = b"".join(Path(str(module.__file__)).read_bytes() for module in (defacing, grid, quality, volumes))
     return hashlib.sha256(values.encode() + code).hexdigest()[:16]

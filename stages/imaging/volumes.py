@@ -12,6 +12,7 @@ import numpy as np
 from nibabel.spatialimages import SpatialImage
 from pydantic import Field, PositiveFloat, PositiveInt
 
+from stages.imaging.defacing import Anonymisation, find_brain, kept_voxels
 from stages.imaging.grid import Grid, Image, head_centre_mm, resample
 from stages.imaging.quality import head_mask, signal_to_noise, thin, tilt_deg
 from stages.params import Params
@@ -37,6 +38,7 @@ class VolumeParams(Params):
     min_coverage: float = Field(ge=0, le=1, description="least share of the grid that a usable series covers")
     shard_prefix_digits: int = Field(ge=1, le=4, description="digits of the study id that name its shard")
     num_montages: int = Field(ge=0, description="studies drawn for visual control")
+    anonymisation: Anonymisation = Field(default="none", description="none, deface or brain: what is left of the head")
     study_timeout_s: float = Field(default=600.0, gt=0, description="time that preparing one study may take")
     study_memory_gib: float = Field(default=16.0, gt=0, description="memory that preparing one study may ask for")
     keep_days: float = Field(default=30.0, ge=0, description="days that the cache keeps what no run has used")
@@ -92,13 +94,33 @@ def prepare_study(
         params: spacing, shape and intensity window.
 
     Returns:
-        For each series its volume (uint8; R, A, S) and figures, or None where the file cannot be read.
+        For each series its volume (uint8; R, A, S) and figures, or None where the file cannot be read, and for
+        all series where faces are to be taken off and no brain is found.
     """
     grid = study_grid(paths, sequences, params)
     if grid is None:
         return [None] * len(paths)
+    is_kept = None if params.anonymisation == "none" else study_mask(paths, sequences, grid, params.anonymisation)
+    if params.anonymisation != "none" and is_kept is None:
+        return [None] * len(paths)
     images = (_or_none(read_image, path) for path in paths)
-    return [prepare_volume(image, grid, params.percentiles) if image else None for image in images]
+    return [prepare_volume(image, grid, params.percentiles, is_kept) if image else None for image in images]
+
+
+def study_mask(
+    paths: Sequence[Path], sequences: Sequence[str], grid: Grid, anonymisation: Anonymisation
+) -> np.ndarray | None:
+    """Find what may be shown of a study: by its T1, else by the next series that shows a brain.
+
+    Returns:
+        The voxels of the grid to keep, shape (R, A, S), or None where no series shows a brain.
+    """
+    for index in sorted(range(len(paths)), key=lambda index: _REFERENCE_ORDER.index(sequences[index])):
+        image = _or_none(read_image, paths[index])
+        brain = find_brain(image) if image else None
+        if image is not None and brain is not None:
+            return kept_voxels(brain, image, grid, anonymisation)
+    return None
 
 
 def study_grid(paths: Sequence[Path], sequences: Sequence[str], params: VolumeParams) -> Grid | None:
@@ -123,8 +145,17 @@ def study_grid(paths: Sequence[Path], sequences: Sequence[str], params: VolumePa
     return None
 
 
-def prepare_volume(image: Image, grid: Grid, percentiles: tuple[float, float]) -> tuple[np.ndarray, Figures]:
-    """Resample one image to a grid and scale it to uint8, with its quality figures."""
+def prepare_volume(
+    image: Image, grid: Grid, percentiles: tuple[float, float], is_kept: np.ndarray | None = None
+) -> tuple[np.ndarray, Figures]:
+    """Resample one image to a grid and scale it to uint8, with its quality figures.
+
+    Args:
+        image: the series.
+        grid: grid of its study.
+        percentiles: intensities that become 0 and 255.
+        is_kept: voxels of the grid that may be shown, shape (R, A, S); all others become 0. None shows all.
+    """
     sample, _ = thin(image.voxels)
     signal = sample[sample != 0]
     is_constant = bool(image.voxels.min() == image.voxels.max())
@@ -133,7 +164,8 @@ def prepare_volume(image: Image, grid: Grid, percentiles: tuple[float, float]) -
     volume = np.zeros(grid.shape, dtype=np.uint8)
     if not is_constant:
         scaled = np.clip((values - low) / (high - low), 0.0, 1.0) * 255.0
-        volume = np.where(is_inside, np.rint(scaled), 0.0).astype(np.uint8)
+        is_shown = is_inside if is_kept is None else is_inside & is_kept
+        volume = np.where(is_shown, np.rint(scaled), 0.0).astype(np.uint8)
     figures = Figures(
         affine=grid.affine.ravel().tolist(),
         intensity_low=low,

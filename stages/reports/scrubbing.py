@@ -2,8 +2,8 @@
 
 A hash cannot be reversed, so every token n-gram of the report is hashed and looked up among those of
 its study. Rules for a single word that is a name: "White" hides only as a capitalised word that the
-lexicon does not continue ("white matter", "White matter" and "WHITE MATTER" stay); longer n-grams
-("Mary White") and numbers always hide.
+lexicon does not continue ("white matter", "White matter" and "WHITE MATTER" stay). Numbers always hide,
+longer n-grams ("Mary White") too, unless the lexicon itself says them word after word.
 """
 
 from __future__ import annotations
@@ -100,7 +100,9 @@ class Scrubber:
             return False
         if all(is_han(word) for word in words):
             return "".join(words) in self._words
-        if length > 1 or words[0] not in self._words:
+        if length > 1:
+            return all(pair in self._pairs for pair in zip(words, words[1:], strict=False))
+        if words[0] not in self._words:
             return False
         if text[window[0].start].islower():
             return True

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stages.artifacts.identity import SiteKey, tokenise, write_new_key
+from stages.artifacts.identity import PUBLIC_KEY, SiteKey, tokenise, write_new_key
 from stages.artifacts.make_key import make_key
 
 KEY = SiteKey(bytes(range(32)))
@@ -77,3 +77,35 @@ def test_tokens_never_overlap_and_lie_in_the_text(text):
     for token in tokenise(text):
         assert end <= token.start < token.end <= len(text)
         end = token.end
+
+
+def test_the_simulators_key_opens_only_what_was_simulated_beside_it(tmp_path):
+    simulated, real = tmp_path / "simulated", tmp_path / "export"
+    (simulated / "dicom").mkdir(parents=True)
+    (real / "dicom").mkdir(parents=True)
+    (simulated / "site.key").write_text(PUBLIC_KEY + "\n")
+    (simulated / "link").symlink_to(real / "dicom")
+    for cohort in (simulated / "dicom", simulated / "reports.csv", None):
+        assert SiteKey.load(simulated / "site.key", cohort).study_id("A1")
+    for cohort in (real / "dicom", real / "reports.csv", simulated / "link"):
+        with pytest.raises(ValueError, match="is the simulator's, which is public"):
+            SiteKey.load(simulated / "site.key", cohort)
+
+
+def test_a_simulated_cohort_may_be_linked_to_a_cache_file_by_file(tmp_path):
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "cache" / "a").write_text(PUBLIC_KEY)
+    (tmp_path / "cache" / "b").write_text("accession_number,report_text\n")
+    (tmp_path / "simulated").mkdir()
+    for name, target in (("site.key", "a"), ("reports.csv", "b")):
+        (tmp_path / "simulated" / name).symlink_to(tmp_path / "cache" / target)
+    assert SiteKey.load(tmp_path / "simulated" / "site.key", tmp_path / "simulated" / "reports.csv").study_id("A1")
+
+
+def test_a_key_that_others_can_read_is_told_of(tmp_path, caplog):
+    write_new_key(tmp_path / "site.key")
+    SiteKey.load(tmp_path / "site.key")
+    assert not caplog.text
+    (tmp_path / "site.key").chmod(0o644)
+    SiteKey.load(tmp_path / "site.key")
+    assert "chmod 600" in caplog.text

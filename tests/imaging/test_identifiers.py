@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stages.artifacts.identity import MAX_NGRAM, SiteKey, tokenise
@@ -57,6 +57,7 @@ def test_no_date_is_no_ngram():
     assert date_ngrams("") == date_ngrams("unknown") == set()
 
 
+@settings(deadline=None)
 @given(st.text(max_size=64))
 def test_any_name_gives_ngrams_of_its_own_tokens(name):
     tokens = {token.text for token in tokenise(name)}
@@ -77,3 +78,19 @@ def test_rows_hold_hashes_only_and_each_once():
     assert {row["kind"] for row in rows} == {"name", "patient_id", "accession", "birth_date"}
     assert KEY.ngram_id(["zebulon"]) in {row["hmac"] for row in rows}
     assert "zebulon" not in str(rows)
+
+
+def test_what_stands_elsewhere_in_the_header_is_cut_by_its_kind():
+    identity = Identity(
+        study_uid="1.2", series_uid="1.3", accession_number="", issuer="", patient_id="", patient_names=(),
+        other_names=(), other_ids=(), institution="", birth_date="", study_date="", study_description="",
+        others=(
+            ("date", "20190923"), ("number", "RPX880142"), ("number", "1000"), ("other_name", "Pemberly^Thaddeus"),
+            ("place", "17 Thornapple Crescent of the Lake"),
+        ),
+    )  # fmt: skip
+    hashes = {row["hmac"] for row in identifier_rows(KEY, "s" * 16, [identity])}
+    for tokens in ("880142", "rpx 880142", "pemberly", "thaddeus pemberly", "17 thornapple", "2019 09 23"):
+        assert KEY.ngram_id(tokens.split()) in hashes
+    for tokens in ("1000", "of the", "lake", "the"):
+        assert KEY.ngram_id(tokens.split()) not in hashes

@@ -29,6 +29,7 @@ def scrubber(*identifiers):
         ("左额", "左额叶梗死", f"{MASK}叶梗死"),
         ("额叶", "额叶梗死", "额叶梗死"),
         ("4711", "Record 4711 of the ward.", f"Record {MASK} of the ward."),
+        ("White Matter", "White matter lesions.", "White matter lesions."),
     ],
 )
 def test_known_identifiers(identifier, text, expected):
