@@ -77,13 +77,13 @@ def test_a_series_that_breaks_the_converter_costs_its_rows(tmp_path, monkeypatch
 def test_a_file_that_changes_while_the_export_is_read_is_not_taken_for_what_it_was(tmp_path, monkeypatch):
     ex.write_study(tmp_path / "dicom", 0)
     changing = tmp_path / "dicom" / "study0" / "1_0003"
-    plan = ingestion._plan
+    make_plan = ingestion.make_plan
 
     def change_and_plan(*arguments):
         changing.write_bytes(changing.read_bytes()[:-2] + b"\x07\x07")
-        return plan(*arguments)
+        return make_plan(*arguments)
 
-    monkeypatch.setattr("stages.imaging.ingestion._plan", change_and_plan)
+    monkeypatch.setattr("stages.imaging.ingestion.make_plan", change_and_plan)
     series, ledger = convert(tmp_path)
     assert len(series) == 1
     assert reasons(ledger) == ["changed_during_run"] * 6

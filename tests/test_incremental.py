@@ -7,9 +7,12 @@ import shutil
 import dicom_files as df
 import pydicom
 import pytest
+import repositories as commands
 import small_exports as ex
+from repositories import copy_repository
 
 from stages.artifacts import tables
+from stages.artifacts.identity import write_new_key
 from stages.artifacts.imaging_tables import SERIES
 
 
@@ -115,3 +118,24 @@ def test_shards_of_studies_that_are_gone_are_gone(tmp_path, export):
     shards = {f"shards/{row['study_id'][0]}.safetensors" for row in rows}
     assert {name for name in again["volumes"] if name.startswith("shards/")} == shards
     assert len([name for name in again["converted"] if name.startswith("nifti/")]) == len(rows) == 4
+
+
+@pytest.mark.slow
+def test_two_runs_of_dvc_work_on_the_difference_only(tmp_path, export):
+    folder = tmp_path / "repository"
+    site = {"dicom": "data/site/dicom", "site_key": "data/site.key"}
+    copy_repository(folder, {"cohort": site}, ("clip",))
+    (folder / "data" / "site").mkdir()
+    shutil.move(export, folder / "data" / "site" / "dicom")
+    write_new_key(tmp_path / "key" / "site.key")
+    (folder / "data" / "site.key").symlink_to(tmp_path / "key" / "site.key")
+    repro = ("dvc", "repro", "prepare_volumes")
+    assert "4 studies (4 prepared now)" in commands.run(folder, *repro)
+    ex.write_study(folder / "data" / "site" / "dicom", 7)
+    shutil.rmtree(folder / "data" / "site" / "dicom" / "study0")
+    assert "4 studies (1 prepared now)" in commands.run(folder, *repro)
+    outputs = [folder / "data" / name for name in ("converted", "volumes")]
+    after = [ex.contents(path) for path in outputs]
+    shutil.rmtree(folder / "work")
+    assert "4 studies (4 prepared now)" in commands.run(folder, *repro[:2], "--force", *repro[2:])
+    assert [ex.contents(path) for path in outputs] == after
