@@ -100,9 +100,9 @@ class ReportReader:
         self._addenda = {code: Addenda(words[code], is_spaced=code == "en") for code in LANGUAGES}
         self._language_check = LanguageCheck(lexicon)
 
-    def is_supported(self, text: str) -> bool:
-        """Whether a report is in a language that is read."""
-        return self._language_check.is_supported(text)
+    def is_supported(self, text: str, language: str) -> bool:
+        """Whether a report that looks like a language is in it."""
+        return self._language_check.is_supported(text, language)
 
     def sections(self, text: str, language: str) -> list[tuple[str, str]]:
         """Name and text of each section; parts about other examinations have a name of their own."""
@@ -216,7 +216,7 @@ def _extract_one(report: Report, reader: ReportReader, scrubber: Scrubber) -> tu
         return row, []
     language = _language(report.raw)
     raw_sections = reader.sections(report.raw.text, language)
-    if not reader.is_supported("\n".join(text for _, text in raw_sections)):
+    if not reader.is_supported("\n".join(text for _, text in raw_sections), language):
         return row | {"status": "unsupported_language"}, []
     scrubbed = [(name, scrubber.scrub(report.study_id, text)) for name, text in raw_sections]
     sections = [(name, clean.text) for name, clean in scrubbed]

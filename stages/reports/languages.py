@@ -7,7 +7,6 @@ import re
 from spacy.lang.en.stop_words import STOP_WORDS
 
 from stages.reports.lexicon import Lexicon
-from stages.reports.sections import detect_language
 
 _LETTER = re.compile(r"[^\W\d_]")
 _WORD = re.compile(r"[^\W\d_]+")
@@ -28,13 +27,11 @@ class LanguageCheck:
         words = {word for term in lexicon.vocabulary() for word in _WORD.findall(term.lower())}
         self._known = frozenset(words | STOP_WORDS)
 
-    def is_supported(self, text: str) -> bool:
-        """Whether a text is in a language that the lexicons read, as far as its words tell."""
-        letters = _LETTER.findall(text)
-        if len(_FOREIGN.findall(text)) > _MAX_FOREIGN_SHARE * len(letters):
+    def is_supported(self, text: str, language: str) -> bool:
+        """Whether a text that looks like one of the languages is in it, as far as its letters and words tell."""
+        if _FOREIGN.search(text) and len(_FOREIGN.findall(text)) > _MAX_FOREIGN_SHARE * len(_LETTER.findall(text)):
             return False
-        if detect_language(text) == "zh":
+        if language == "zh":
             return True
-        words = [word.lower() for word in _WORD.findall(text)]
-        num_known = sum(word in self._known for word in words)
-        return len(words) < _MIN_WORDS or num_known >= _MIN_KNOWN_SHARE * len(words)
+        words = _WORD.findall(text.lower())
+        return len(words) < _MIN_WORDS or sum(map(self._known.__contains__, words)) >= _MIN_KNOWN_SHARE * len(words)

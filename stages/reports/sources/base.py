@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import gzip
 import os
 import re
@@ -105,7 +106,7 @@ class Source(Params):
     def _is_encoding(cls, encoding: str | None) -> str | None:
         if encoding is not None:
             try:
-                b"".decode(encoding)
+                codecs.lookup(encoding)
             except LookupError:
                 raise ValueError("expected the name of an encoding, such as cp1252 or big5") from None
         return encoding

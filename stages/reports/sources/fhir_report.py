@@ -6,6 +6,7 @@ import base64
 import binascii
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, date, datetime
 from typing import Any
 
 from pydantic import ValidationError
@@ -204,16 +205,19 @@ def _rank(content_type: Any) -> int:
 
 def _plain(models: Any) -> list[dict[str, Any]]:
     """Elements of the model as dictionaries of JSON values; none if there is none."""
-    return [json_of(one) for one in models or [] if one is not None]
+    return [_json_of(one) for one in models or [] if one is not None]
 
 
-def json_of(model: Any) -> dict[str, Any]:
+def _json_of(model: Any) -> dict[str, Any]:
     """The JSON values of an element of a FHIR model."""
     return model.model_dump(mode="json") if hasattr(model, "model_dump") else dict(model)
 
 
 def _moment(value: Any) -> str:
-    return value.isoformat() if hasattr(value, "isoformat") else _word(value)
+    """A date or time in a spelling that sorts: ISO 8601, times in UTC."""
+    if isinstance(value, datetime) and value.tzinfo is not None:
+        value = value.astimezone(UTC)
+    return value.isoformat() if isinstance(value, date) else _word(value)
 
 
 def _dicts(value: Any) -> list[dict[str, Any]]:

@@ -118,7 +118,7 @@ class _Message:
         self._segments = segments
         self._fields = fields
         self._accession = [_address(name) for name in source.hl7_accession]
-        self._names = tuple(dict.fromkeys(name for segment in segments for name in fields.persons(segment)))
+        self._names = tuple(dict.fromkeys(filter(None, (name for one in segments for name in fields.persons(one)))))
 
     def groups(self) -> list[_Group]:
         """The reports of the message; orders without an observation belong to the report that follows."""

@@ -67,12 +67,12 @@ class Fields:
                 yield from parts[:1]
         for number in _NAMES.get(name, ()):
             for parts in self._repetitions(segment, number):
-                yield "^".join(part.replace(self.separators[4], " ") for part in parts[:3])
+                yield "^".join(part.replace(self.separators[4], " ") for part in parts[:3]).strip("^")
         for number in _STAFF.get(name, ()):
             for parts in self._repetitions(segment, number):
                 whole = parts[0].split(self.separators[4]) if self.separators[4] in parts[0] else parts
                 yield whole[0]
-                yield "^".join(whole[1:4])
+                yield "^".join(whole[1:4]).strip("^")
 
     def _repetitions(self, segment: Sequence, number: int) -> Iterator[list[str]]:
         if number < len(segment):
