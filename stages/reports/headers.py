@@ -19,10 +19,10 @@ from rapidfuzz.distance import OSA
 #: Of two headers on one line, the first of these that is among them names the section.
 _STRONGER = ("findings", "impression", "addendum")
 _BLANK = r"[ \t\u3000\xa0]"
-_BULLET = rf"[#*=_~<>•-]{{1,6}}{_BLANK}*"
+_BULLET = rf"[#*=_~<>•-]{{1,6}}+{_BLANK}*+"
 _NUMBER = rf"\(?\d{{1,2}}[.、)]{_BLANK}*|[一二三四五六][、.]{_BLANK}*|[IVX]{{1,4}}[.)]{_BLANK}+"
-_LINE_START = rf"^{_BLANK}*(?:{_BULLET}|{_NUMBER})?"
-_START = rf"(?:{_LINE_START}|(?<=[.。;；!]){_BLANK}*)"
+_LINE_START = rf"^{_BLANK}*+(?:{_BULLET}|{_NUMBER})?+"
+_START = rf"(?:{_LINE_START}|(?<=[.。;；!]){_BLANK}*+)"
 _ASIDE = rf"(?:{_BLANK}*[(（][^()（）\n]{{1,40}}[)）])?"
 _COLON = rf"{_ASIDE}{_BLANK}*[*_=~>]{{0,6}}{_BLANK}*[:：]{_BLANK}*[*_=]{{0,6}}"
 _BRACKET = rf"{_BLANK}*[\]】)）」]+{_BLANK}*[:：]?"
@@ -65,7 +65,7 @@ class HeaderFinder:
     def find(self, text: str) -> list[Header]:
         """The headers of a report in order; where two overlap, the one that begins first, or is longer."""
         found = [
-            Header(match.start("all"), match.end(), self._section(match))
+            Header(match.start(), match.end(), self._section(match))
             for pattern in self._patterns
             for match in pattern.finditer(text)
         ]
@@ -98,15 +98,15 @@ class HeaderFinder:
         every = any_of(self._names)
         second = rf"(?:{_BLANK}*(?i:{any_of(self._words('header_joins'))}){_BLANK}*(?P<second>(?i:{every})))?"
         prefixes = rf"(?:(?i:{any_of(self._words('header_prefixes'))}){_BLANK}*){{0,3}}"
-        name = rf"(?P<all>[\[【(（「]?{_BLANK}*{prefixes}(?P<name>(?i:{every}))(?![A-Za-z0-9]){second}"
+        name = rf"(?:[\[【(（「]?{_BLANK}*+{prefixes}(?P<name>(?i:{every}))(?![A-Za-z0-9]){second}"
         capitals = any_of([term.upper() for term in self._names if term.isascii()])
         loud = rf"(?P<name>{capitals})(?:[ \t]*(?:/|&|AND)[ \t]*(?P<second>{capitals}))?"
         sources = [
             rf"{_START}{name}(?:{_BRACKET}|{_COLON}|{_ALONE})){_RULE}",
             rf"{_LINE_START}{name}{_DASH})",
-            rf"(?<=[ \t])(?=[A-Z]{{4}})(?P<all>{loud}{_ASIDE}[ \t]*:)",
-            rf"(?<=[ \t\u3000])(?P<all>(?P<name>{any_of(self._unspaced())})[ \t]*[:：])",
-            rf"(?<=[ \t\u3000]{{2}})(?P<all>(?P<name>(?i:{every}))[ \t]*[:：])",
+            rf"(?<=[ \t])(?=[A-Z]{{4}})(?:{loud}{_ASIDE}[ \t]*:)",
+            rf"(?<=[ \t\u3000])(?:(?P<name>{any_of(self._unspaced())})[ \t]*[:：])",
+            rf"(?<=[ \t\u3000]{{2}})(?:(?P<name>(?i:{every}))[ \t]*[:：])",
             *self._bare_patterns(),
             self._addendum_pattern(),
         ]
@@ -122,13 +122,13 @@ class HeaderFinder:
         latin = [word for word in words if word.isascii() and word.islower()]
         stops, openers = any_of(self._words("bare_stops")), any_of(self._words("bare_openers"))
         loud = any_of([word.upper() for word in latin])
-        yield rf"{_LINE_START}(?P<all>(?P<name>{loud})){_BLANK}+(?=\w)(?!(?i:{stops})\b)"
+        yield rf"{_LINE_START}(?:(?P<name>{loud})){_BLANK}+(?=\w)(?!(?i:{stops})\b)"
         opened = rf"(?=(?i:{openers})\b|\d{{1,2}}[.)])"
-        yield rf"{_LINE_START}(?P<all>(?P<name>(?i:{any_of(latin)}))){_BLANK}+{opened}"
+        yield rf"{_LINE_START}(?:(?P<name>(?i:{any_of(latin)}))){_BLANK}+{opened}"
         if others := [word for word in words if word not in latin]:
             prefixes = any_of(self._words("header_prefixes"))
             yield (
-                rf"(?:{_LINE_START}|(?<=[ \t\u3000]))(?P<all>(?:{prefixes}){{0,3}}"
+                rf"(?:{_LINE_START}|(?<=[ \t\u3000]))(?:(?:{prefixes}){{0,3}}"
                 rf"(?P<name>(?i:{any_of(others)}))){_BLANK}+(?=\S)"
             )
 
@@ -139,7 +139,7 @@ class HeaderFinder:
         rest = r"(?:[^:：\n。]|(?<=\d):(?=\d)){0,80}?"
         end = rf"(?:{_BLANK}*(?:[:：](?!\d)|[*=_~>-]{{1,6}}(?={_BLANK}*$))|(?<!\.)(?={_BLANK}*$))"
         return (
-            rf"{_LINE_START}(?P<all>[\[【(（]?(?P<name>(?i:{terms}))"
+            rf"{_LINE_START}(?:[\[【(（]?(?P<name>(?i:{terms}))"
             rf"{_BLANK}*(?:\d|(?i:{tails})){rest}{end}){_RULE}"
         )
 

@@ -27,7 +27,7 @@ _LETTER = re.compile(r"[^\W\d_]")
 _HAN_SHARE = 0.2
 # Blank lines and ruled ones, before and after the text of a section.
 _LEADING = re.compile(r"(?:\s|^[ \t]*[=_*~-]{3,}[ \t]*$)*", re.MULTILINE)
-_TRAILING_RULE = re.compile(r"(?:\A|\n)[ \t]*[=_*~-]{3,}[ \t]*\Z")
+_RULE = re.compile(r"[ \t]*[=_*~-]{3,}")
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ def _dropped_pattern(labels: tuple[str, ...], signatures: tuple[str, ...], roles
     begin; a line that is a titled name; a line of a name and a role.
     """
     label = rf"^[ \t]*(?i:{any_of(labels)})(?i:[ \t]+(?:no|number|id|code)\b\.?)?(?:[ \t]*[:：#]|[ \t]+(?=\d))"
-    start = r"(?:^|(?<=[.。;；!！)）])|(?<=\s\s))\s?[ \t]*"
+    start = r"(?:^|(?<=[.。;；!！)）])|(?<=\s\s))\s?[ \t]{0,3}"
     signature = rf"{start}(?i:{any_of(signatures)})(?:[ \t]*[:：]|(?<=[Bb][Yy])[ \t]+(?=[A-Z_]))"
     titled = r"^[ \t]*(?:Dear\b(?=[^\n]{0,60}$)|(?:Drs?|Prof|Professor)\b\.?(?=(?:[ \t,]+[A-Z][\w.'’-]*)+[ \t.]*$))"
     role = rf"^[ \t]*(?:[A-Z][\w.'’-]*[ \t,]+){{1,6}}(?i:{any_of(roles)})(?=[ \t.]*$)"
@@ -108,8 +108,8 @@ def _dropped_pattern(labels: tuple[str, ...], signatures: tuple[str, ...], roles
 def _strip(name: str, text: str, start: int, end: int) -> Section | None:
     """The section without blanks and rules around its text; none if nothing is left."""
     stretch = text[start:end].rstrip()
-    while (rule := _TRAILING_RULE.search(stretch)) is not None:
-        stretch = stretch[: rule.start()].rstrip()
+    while _RULE.fullmatch(stretch, last := stretch.rfind("\n") + 1):
+        stretch = stretch[:last].rstrip()
     match = _LEADING.match(stretch)
     num_leading = match.end() if match else 0
     stripped = stretch[num_leading:]
