@@ -3,6 +3,7 @@ import json
 
 import pytest
 import typer
+from exports import find_export
 from report_exports import WRITERS, message, resource
 from report_exports import write_csv as write_table
 
@@ -128,6 +129,20 @@ def test_versions_cancelled_and_broken_messages_are_rows(tmp_path):
         ("infarct", "thalamus", "right", "addendum")
     ]
     assert not any(row["sections"] for row in reports if row["status"] not in {"used", "other_examination"})
+
+
+@pytest.mark.parametrize("name", ["hl7", "fhir"])
+def test_real_reports_in_messages_and_resources_say_what_they_say_in_the_table(tmp_path, name):
+    path = find_export("open_ms") / "reports.csv"
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = [(row["accession_number"], row["report_text"]) for row in csv.DictReader(file)]
+    _, expected = run(tmp_path, path)
+    wrap, join = {"hl7": (message, "\r"), "fhir": (lambda *report: json.dumps(resource(*report)), "\n")}[name]
+    wrapped = join.join(wrap(number, text.replace("\r\n", "\n"), ("OPENMS", "Patient")) for number, text in rows)
+    (tmp_path / "wrapped").write_text(wrapped, encoding="utf-8", newline="")
+    reports, findings = run(tmp_path, tmp_path / "wrapped")
+    assert [row["status"] for row in reports] == ["used"] * len(rows)
+    assert [{**f, "study_id": None} for f in findings] == [{**f, "study_id": None} for f in expected]
 
 
 def test_columns_of_status_and_time_make_versions_of_csv_rows(tmp_path):

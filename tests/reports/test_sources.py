@@ -14,6 +14,7 @@ from report_exports import REPORTS, WRITERS, message, pdf, resource
 from stages.reports.inputs import format_of, read_reports
 from stages.reports.sources import hl7
 from stages.reports.sources.base import Columns, Source, version_of
+from stages.reports.sources.fhir_report import Linked, ReportResource
 from stages.reports.sources.markup import plain_text, text_of
 
 TEXT = "FINDINGS: Acute infarct in the left thalamus."
@@ -477,6 +478,19 @@ def test_faults_beside_the_text_cost_nothing_and_broken_resources_one_row(tmp_pa
     reports = read(write(tmp_path / "r.ndjson", "\n".join(lines)))
     assert [(report.problem, report.text) for report in reports] == [(None, TEXT), *[("unreadable", None)] * 3]
     assert reports[0].issued == "2020-01-02"
+
+
+_ODD = st.one_of(st.none(), st.integers(), st.booleans(), st.text(max_size=5), st.just([None]), st.just({"value": 7}))
+
+
+@settings(deadline=None, max_examples=40)
+@given(name=st.sampled_from([*resource("A1", TEXT, NOVAK), "contained", "basedOn", "result", "text"]), value=_ODD)
+def test_any_value_in_a_resource_ends_as_a_row(name, value):
+    for linked in ({}, {"Patient/p": Linked()}):
+        report = ReportResource(linked, None).report(
+            3, resource("A1", TEXT, NOVAK) | {name: value, "resourceType": "x"}
+        )
+        assert report.row == 3
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from collections import ChainMap
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -42,7 +43,7 @@ class Linked:
     @classmethod
     def of(cls, resource: Mapping[str, Any], system: str | None) -> Linked:
         """Take from a resource what a report may need of it."""
-        kind = resource.get("resourceType")
+        kind = _word(resource.get("resourceType"))
         if kind in {"ServiceRequest", "ImagingStudy"}:
             numbers = accession_numbers(resource.get("identifier"), system)
             return cls(accession_numbers=numbers or (_uids(resource) if kind == "ImagingStudy" else ()))
@@ -57,7 +58,7 @@ class Linked:
 class ReportResource:
     """Reads the DiagnosticReport resources of an export."""
 
-    def __init__(self, linked: Mapping[str, Linked], system: str | None) -> None:
+    def __init__(self, linked: dict[str, Linked], system: str | None) -> None:
         """Prepare for an export.
 
         Args:
@@ -72,12 +73,14 @@ class ReportResource:
 
     def report(self, number: int, resource: Mapping[str, Any]) -> RawReport:
         """The report of a resource; one that breaks FHIR in what is read of it is a broken one."""
-        linked = {**self._linked, **_contained(resource, self._system)} if resource.get("contained") else self._linked
         try:
-            report = self._validated(resource)
-        except (ValidationError, ValueError, TypeError, RecursionError):
+            return self._read(number, resource)
+        except Exception:  # noqa: BLE001 - a hostile resource may raise anything; it costs one row
             return broken(number)
-        found = _Resolver(linked)
+
+    def _read(self, number: int, resource: Mapping[str, Any]) -> RawReport:
+        report = self._validated(resource)
+        found = _Resolver(ChainMap(_contained(resource, self._system), self._linked))
         numbers = list(dict.fromkeys(self._accession_numbers(report, found)))
         text = self._text(report, found)
         return RawReport(
