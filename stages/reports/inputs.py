@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -68,7 +69,7 @@ def _head(file: Path) -> bytes:
             data += line
             if len(data) >= _HEAD_BYTES:
                 break
-    except (OSError, EOFError):
+    except (OSError, EOFError, zlib.error):
         return b""
     return data[:_HEAD_BYTES].lstrip(b"\xef\xbb\xbf\x0b\r\n\t ")
 

@@ -528,3 +528,13 @@ def test_a_file_without_permission_is_one_row(tmp_path, monkeypatch):
 
 def test_bytes_that_are_no_text():
     assert text_of(b"\x00\x01\x02\x03\xff") is None
+
+
+def test_a_packed_file_that_breaks_off_costs_what_is_lost(tmp_path):
+    line = json.dumps({"accession_number": "A1", "report_text": TEXT}).encode() + b"\n"
+    packed = gzip.compress(b"".join(line.replace(b"A1", b"A%d" % number) for number in range(5000)))
+    reports = read(write(tmp_path / "r.jsonl.gz", packed[: len(packed) // 2]))
+    assert [report.problem for report in reports[-2:]] == [None, "unreadable"]
+    damaged = bytearray(packed)
+    damaged[len(packed) // 2 : len(packed) // 2 + 40] = b"\xff" * 40
+    assert read(write(tmp_path / "r.jsonl.gz", bytes(damaged)))[-1].problem == "unreadable"

@@ -6,6 +6,7 @@ import codecs
 import gzip
 import os
 import re
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -183,7 +184,7 @@ def read_bytes(path: Path) -> bytes | None:
             is_packed = file.read(2) == _GZIP
         with gzip.open(path) if is_packed else path.open("rb") as file:
             data = file.read(MAX_FILE_BYTES + 1)
-    except (OSError, EOFError, gzip.zlib.error):  # type: ignore[attr-defined]
+    except (OSError, EOFError, zlib.error):
         return None
     return data if len(data) <= MAX_FILE_BYTES else None
 

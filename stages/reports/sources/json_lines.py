@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
@@ -42,7 +43,7 @@ def _records(file: Path, encoding: str | None) -> Iterator[Any]:
         for line in chain([first], lines):
             if line.strip():
                 yield _parsed(line, encoding)
-    except (OSError, EOFError):
+    except (OSError, EOFError, zlib.error):
         yield _BROKEN
 
 
