@@ -14,7 +14,8 @@ import typer
 from stages import params
 from stages.artifacts.identity import SiteKey
 from stages.reports.extraction import ExtractionParams, Screening, extract_batch, reader_of
-from stages.reports.inputs import Columns, read_csv
+from stages.reports.inputs import read_reports
+from stages.reports.sources.base import Columns, Source
 
 
 def main(
@@ -27,7 +28,7 @@ def main(
     settings = params.load("extract_findings", ExtractionParams, params_path)
     columns = Columns(accession_number=accession_column, report_text=tuple(text_column or ["report_text"]))
     screening = Screening(SiteKey.ephemeral())
-    batch = [screening.screen(raw) for raw in read_csv(reports, columns)]
+    batch = [screening.screen(raw) for raw in read_reports(reports, columns, Source())]
     reader_of(settings.lexicon, settings.spacy_model)
     start = time.process_time()
     _, findings = extract_batch(batch, settings, screening.key, {})

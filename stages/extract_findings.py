@@ -14,14 +14,16 @@ from stages.artifacts import tables
 from stages.artifacts.identity import SiteKey
 from stages.artifacts.imaging_tables import IDENTIFIERS, SERIES
 from stages.artifacts.report_tables import FINDINGS, REPORTS
+from stages.reports.arrival import arrange
 from stages.reports.extraction import ExtractionParams, Screening, extract, group_identifiers
-from stages.reports.inputs import read_csv
+from stages.reports.inputs import read_reports
+from stages.reports.lexicon import Lexicon
 
 logger = logging.getLogger(__name__)
 
 
 def main(
-    reports: Annotated[Path, typer.Option(help="CSV file with one report a row.")],
+    reports: Annotated[Path, typer.Option(help="Report export: a file, or a folder of files of one format.")],
     out: Annotated[Path, typer.Option(help="Folder for reports.parquet and findings.parquet.")],
     identifiers: Annotated[Path | None, typer.Option(help="identifiers.parquet: what to mask.")] = None,
     series: Annotated[Path | None, typer.Option(help="series.parquet: the studies that have images.")] = None,
@@ -39,8 +41,9 @@ def main(
     known = group_identifiers(tables.read(identifiers, IDENTIFIERS)) if identifiers else {}
     studies = tables.read(series, SERIES, ["study_id"]).column("study_id").to_pylist() if series else None
     screening = Screening(key, frozenset(studies) if studies is not None else None)
-    screened = map(screening.screen, read_csv(reports, settings.columns))
-    report_table, finding_table = extract(screened, settings, key, known)
+    read = read_reports(reports, settings.columns, settings.source)
+    arranged = arrange(read, key, screening.studies, Lexicon.load(settings.lexicon), settings.source)
+    report_table, finding_table = extract(map(screening.screen, arranged), settings, key, known)
     tables.write(out / "reports.parquet", report_table, REPORTS)
     tables.write(out / "findings.parquet", finding_table, FINDINGS)
     counts = Counter(report_table.column("status").to_pylist())

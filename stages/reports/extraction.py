@@ -17,13 +17,17 @@ from stages.artifacts import tables
 from stages.artifacts.identity import SiteKey
 from stages.artifacts.report_tables import FINDINGS, REPORTS
 from stages.params import Params
+from stages.reports.addenda import ADDENDUM, Addenda
 from stages.reports.findings import StatementReader
-from stages.reports.inputs import Columns, RawReport
+from stages.reports.languages import LanguageCheck
 from stages.reports.lexicon import LANGUAGES, Lexicon
 from stages.reports.linking import Located, ReportLinker
+from stages.reports.persons import with_persons
 from stages.reports.scrubbing import Scrubber
-from stages.reports.sections import REPORTED, SectionReader, detect_language
+from stages.reports.sections import OTHER_STUDY, REPORTED, SectionReader, detect_language
 from stages.reports.sentences import SentenceReader
+from stages.reports.sources.base import Columns, RawReport, Source
+from stages.reports.studies import ExaminationReader
 from stages.reports.vocabulary import Entry
 
 _BATCH = 500
@@ -42,6 +46,7 @@ class ExtractionParams(Params):
     #: installed spaCy package whose tokenizer reads English
     spacy_model: str
     columns: Columns = Columns()
+    source: Source = Source()
 
 
 @dataclass(frozen=True)
@@ -68,6 +73,8 @@ class Screening:
         return Report(raw, study_id, self._status(raw, study_id))
 
     def _status(self, raw: RawReport, study_id: str) -> str:
+        if raw.problem is not None:
+            return raw.problem
         if raw.text is None:
             return "unreadable_encoding"
         if not raw.text.strip():
@@ -88,10 +95,19 @@ class ReportReader:
         self._sections = SectionReader(lexicon)
         self._sentences = {code: SentenceReader(lexicon, code, spacy_model) for code in LANGUAGES}
         self._statements = {code: StatementReader(lexicon, code) for code in LANGUAGES}
+        self._examinations = {code: ExaminationReader(lexicon, code) for code in LANGUAGES}
+        words = lexicon.languages
+        self._addenda = {code: Addenda(words[code], is_spaced=code == "en") for code in LANGUAGES}
+        self._language_check = LanguageCheck(lexicon)
+
+    def is_supported(self, text: str, language: str) -> bool:
+        """Whether a report that looks like a language is in it."""
+        return self._language_check.is_supported(text, language)
 
     def sections(self, text: str, language: str) -> list[tuple[str, str]]:
-        """Name and text of each section."""
-        return [(section.name, section.text) for section in self._sections.read(text, language)]
+        """Name and text of each section; parts about other examinations have a name of their own."""
+        sections = self._examinations[language].mark(self._sections.read(text, language))
+        return [(section.name, section.text) for section in sections]
 
     def statements(self, sections: Iterable[tuple[str, str]], language: str) -> list[Located]:
         """The statements of the sections that report this study."""
@@ -99,9 +115,10 @@ class ReportReader:
         reader = self._statements[language]
         known: dict[str, list[Entry]] = {}
         number = 0
-        for name, text in sections:
-            if name not in REPORTED:
-                continue
+        reported = [(name, text) for name, text in sections if name in REPORTED]
+        for name, text in reported:
+            if name == ADDENDUM:
+                text = self._addenda[language].without_old_wording(text)
             for sentence in self._sentences[language].read(text, known):
                 if sentence.mentions:
                     linker.add(
@@ -113,7 +130,8 @@ class ReportReader:
                         loose_signals=reader.loose_signals(sentence),
                     )
                 number += 1
-        return linker.finish()
+        addenda = [text for name, text in reported if name == ADDENDUM]
+        return self._addenda[language].apply(linker.finish(), addenda)
 
 
 def extract(
@@ -131,7 +149,7 @@ def extract(
     first = list(islice(iterator, _MIN_PARALLEL))
     num_jobs = (os.cpu_count() or 1) if len(first) == _MIN_PARALLEL else 1
     tasks = (
-        joblib.delayed(extract_batch)(batch, params, key, {r.study_id: identifiers.get(r.study_id, {}) for r in batch})
+        joblib.delayed(extract_batch)(batch, params, key, _known(batch, key, identifiers))
         for batch in _batches(first, iterator)
     )
     parallel = joblib.Parallel(n_jobs=num_jobs, return_as="generator", pre_dispatch="2*n_jobs")
@@ -151,6 +169,15 @@ def group_identifiers(table: pa.Table) -> Identifiers:
         study_id: {length: frozenset(hashes) for length, hashes in lengths.items()}
         for study_id, lengths in grouped.items()
     }
+
+
+def _known(batch: list[Report], key: SiteKey, identifiers: Identifiers) -> Identifiers:
+    """What to mask in the reports of a batch: identifiers of their studies, and names that came with them."""
+    known: dict[str, Mapping[int, frozenset[str]]] = {}
+    for report in batch:
+        found = known.get(report.study_id, identifiers.get(report.study_id, {}))
+        known[report.study_id] = with_persons(found, report.raw.names, key) if report.raw.names else found
+    return known
 
 
 def _batches(first: list[Report], rest: Iterator[Report]) -> Iterator[list[Report]]:
@@ -182,22 +209,30 @@ def extract_batch(
 
 def _extract_one(report: Report, reader: ReportReader, scrubber: Scrubber) -> tuple[dict[str, Any], list[dict]]:
     """Read one report. What is not read is not stored: without its study nothing tells its identifiers."""
-    row: dict[str, Any] = {"row": report.raw.row, "study_id": report.study_id, "status": report.status}
-    row |= {"language": None, "sections": [], "num_masked": 0}
+    record = report.raw.row if report.raw.record is None else report.raw.record
+    row: dict[str, Any] = {"row": report.raw.row, "record": record, "version": report.raw.version}
+    row |= {"study_id": report.study_id, "status": report.status, "language": None, "sections": [], "num_masked": 0}
     if report.status != _PROCESSED or report.raw.text is None:
         return row, []
     language = _language(report.raw)
-    scrubbed = [
-        (name, scrubber.scrub(report.study_id, text)) for name, text in reader.sections(report.raw.text, language)
-    ]
+    raw_sections = reader.sections(report.raw.text, language)
+    if not reader.is_supported("\n".join(text for _, text in raw_sections), language):
+        return row | {"status": "unsupported_language"}, []
+    scrubbed = [(name, scrubber.scrub(report.study_id, text)) for name, text in raw_sections]
     sections = [(name, clean.text) for name, clean in scrubbed]
     located = reader.statements(sections, language)
     row["language"] = language
     row["sections"] = [{"name": name, "text": text} for name, text in sections]
     row["num_masked"] = sum(clean.num_masked for _, clean in scrubbed)
     if not located:
-        row["status"] = "no_findings" if any(name in REPORTED for name, _ in sections) else "uninformative"
+        row["status"] = _status_without_findings({name for name, _ in sections})
     return row, [_finding_row(report, language, number, one) for number, one in enumerate(located)]
+
+
+def _status_without_findings(names: set[str]) -> str:
+    if names & REPORTED:
+        return "no_findings"
+    return "other_examination" if OTHER_STUDY in names else "uninformative"
 
 
 def _language(raw: RawReport) -> str:
