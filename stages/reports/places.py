@@ -69,6 +69,8 @@ class Places:
         self._prepositions = frozenset(map(str, words["prepositions"]))
         self._joins = frozenset(map(str, words["coordinations"]))
         self._breaks = self._prepositions | self._joins | frozenset(map(str, words["attribute_breaks"]))
+        self._asides = frozenset(map(str, words["asides"]))
+        self._copulas = frozenset(map(str, words["copulas"]))
         self._is_head_last = language == "en"
         self._priority = {code: site.rules.get("priority", _LOBAR_PRIORITY) for code, site in lexicon.sites.items()}
         self._sided = {code: site.rules.get("has_side", True) for code, site in lexicon.sites.items()}
@@ -105,7 +107,8 @@ class Places:
         before = [group for group in inside if group.end <= mention.start]
         after = [group for group in inside if group.start >= mention.end]
         own = next((g for g in reversed(before) if self._is_attribute(sentence, g, mention)), None)
-        complements = [g for g in after if self._is_complement(sentence, mention, g, bool(before))]
+        has_topic = any(place.site for group in before for place in group.places)
+        complements = [g for g in after if self._is_complement(sentence, mention, g, has_topic)]
         following = self._complement(sentence, complements)
         if following and (own or reach == "phrase") and self._is_shared(sentence, mention, following):
             following = None
@@ -139,6 +142,8 @@ class Places:
 
     def _is_attribute(self, sentence: Sentence, group: Group, mention: Mention) -> bool:
         gap = sentence.words[group.end : mention.start]
+        if gap and gap[0] in self._copulas:  # "the left temporal lobe is atrophic"
+            return len(gap) <= _MAX_ADJECTIVES and not (self._breaks - self._copulas).intersection(gap)
         cues = sentence.of("negation_before", "uncertainty_before", "terminators")
         return (
             len([w for w in gap if w not in self._chain]) <= _MAX_ADJECTIVES
@@ -148,13 +153,18 @@ class Places:
 
     def _is_complement(self, sentence: Sentence, mention: Mention, group: Group, has_topic: bool) -> bool:
         gap = sentence.words[mention.end : group.start]
-        is_apposed = self._is_head_last and gap in ((), (",",)) and not has_topic
+        lead = tuple(word for word in gap if word not in self._chain and word != "and")
+        is_apposed = self._is_head_last and lead in ((), (",",)) and not has_topic
         if not (is_apposed or self._prepositions.intersection((*gap, sentence.words[group.start]))):
             return False
-        if any(mention.end <= stop.start < group.start for stop in sentence.of("terminators")):
+        if any(self._is_stop(sentence, stop, mention.end, group.start) for stop in sentence.of("terminators")):
             return False
         others = [m for m in sentence.of("finding") if mention.end <= m.start and m.end <= group.start]
         return not (has_topic and others and self._joins.intersection(gap))
+
+    def _is_stop(self, sentence: Sentence, stop: Mention, start: int, end: int) -> bool:
+        """Whether a word that ends a scope stands between two tokens, and not just as an aside ("is now seen in")."""
+        return start <= stop.start < end and sentence.words[stop.start] not in self._asides
 
     def _reaches(self, sentence: Sentence, group: Group, mention: Mention, reach: str) -> bool:
         return reach == "sentence" or (reach == "clause" and "," not in sentence.words[group.end : mention.start])
@@ -168,7 +178,9 @@ class Places:
         """Runs of place words with their link to the word before: chain (one place) or list."""
         run: list[tuple[str, Mention]] = []
         for mention in sentence.mentions:
-            if mention.kind not in ("site", "side", "white_matter"):
+            if mention.kind == "same_side":
+                mention = _resolved(sentence, mention)
+            if mention is None or mention.kind not in ("site", "side", "white_matter"):
                 continue
             link = self._link(sentence, run[-1][1], mention) if run else None
             if run and link is None:
@@ -207,9 +219,12 @@ class Places:
 
     def _share_sides(self, items: list[_Item]) -> None:
         last = items[-1]
-        if last.side and not last.is_side_first:
+        is_bare = not last.sites and len(items) > 1
+        if last.side and (is_bare or not last.is_side_first):
             for item in items[:-1]:
                 item.side = item.side or self._fit(last.side, item)
+        if is_bare and any(item.side == last.side for item in items[:-1]):
+            items.pop()  # "in the occipital horns, left more than right"
         for item, following in zip(items, items[1:], strict=False):
             if following.side is None and item.side and item.is_side_first:
                 following.side, following.is_side_first = self._fit(item.side, following), True
@@ -239,6 +254,12 @@ def _combine(own: Group, following: Group, merge: Any) -> Iterator[Place]:
     """Fill what an attribute leaves open from the phrase after the finding."""
     merged = [merge(one, other) for one in own.places for other in following.places]
     yield from dict.fromkeys(merged)
+
+
+def _resolved(sentence: Sentence, mention: Mention) -> Mention | None:
+    """The side that "ipsilateral" means: the last one named before it."""
+    named = [side for side in sentence.of("side") if side.end <= mention.start and side.value in ("left", "right")]
+    return replace(mention, kind="side", values=named[-1].values) if named else None
 
 
 def _is_side_of(group: Group, after: Group, sentence: Sentence) -> bool:

@@ -1,8 +1,7 @@
-"""Signal in each sequence, and sizes, as a sentence states them."""
+"""Signal in each sequence, as a sentence states it."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,12 +9,6 @@ from typing import Any
 from stages.reports.sentences import Mention, Sentence
 
 _MAX_GAP = 7
-_SIZE = re.compile(
-    r"(?<![\d.])(\d{1,3}(?:\.\d+)?)\s*(?:mm|cm|毫米|厘米)?"
-    r"(?:\s*[x×*X乘]\s*(\d{1,3}(?:\.\d+)?)\s*(?:mm|cm|毫米|厘米)?)?"
-    r"(?:\s*[x×*X乘]\s*(\d{1,3}(?:\.\d+)?)\s*)?\s*[-]?\s*(mm|cm|毫米|厘米)(?![A-Za-z²³])",
-)
-_MM_PER_UNIT = {"mm": 1.0, "毫米": 1.0, "cm": 10.0, "厘米": 10.0}
 
 
 @dataclass(frozen=True)
@@ -84,22 +77,3 @@ class Signals:
 
     def _is_joined(self, gap: tuple[str, ...]) -> bool:
         return len(gap) <= _MAX_GAP and all(word in self._joins for word in gap)
-
-
-@dataclass(frozen=True)
-class Size:
-    """A diameter and where in the section it stands (code points)."""
-
-    size_mm: float
-    start: int
-    end: int
-
-
-def sizes(sentence: Sentence) -> list[Size]:
-    """The measured diameters of a sentence; of "3 x 2 cm" the largest."""
-    found = []
-    for match in _SIZE.finditer(sentence.text):
-        factor = _MM_PER_UNIT[match.group(4)]
-        size_mm = factor * max(float(value) for value in match.groups()[:3] if value)
-        found.append(Size(size_mm, sentence.start + match.start(), sentence.start + match.end()))
-    return found
