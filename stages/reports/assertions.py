@@ -15,6 +15,7 @@ from stages.reports.sentences import Mention, Sentence
 _HISTORY, _COMPARISON, _CAUSE, _NOT_NEW = REFERENCES
 _ASSERTION = {
     "finding": "absent",
+    "normality": "absent",
     "negation_before": "absent",
     "negation_after": "absent",
     "uncertainty_before": "uncertain",
@@ -43,6 +44,7 @@ class Assertions:
         self._new = tuple(map(str, language["new"]))
         # Chinese lists by 、 and leaves the comma to clauses
         self._is_comma_listing = "、" not in self._joins
+        self._denials = frozenset(map(str, language["denials"]))
         self._comparisons = tuple(map(str, language["comparisons"]))
 
     def of(self, sentence: Sentence, mention: Mention) -> str:
@@ -97,6 +99,7 @@ class Assertions:
     def _cue_before(self, sentence: Sentence, mention: Mention) -> Mention | None:
         cues = [cue for cue in sentence.of("negation_before", "uncertainty_before") if cue.end <= mention.start]
         cues += [other for other in sentence.of("finding") if self._opens_denials(sentence, other, mention)]
+        cues += [one for one in sentence.of("normality") if one.end <= mention.start and self._denies(sentence, one)]
         reaching = [cue for cue in cues if not self._has_break(sentence, cue, mention)]
         # "no lesion to suggest an infarct" denies the infarct too
         denials = [cue for cue in reaching if cue.kind != "uncertainty_before"]
@@ -106,6 +109,10 @@ class Assertions:
         """Whether a phrase that denies itself heads a list: "without enhancement or haemorrhage"."""
         is_before = other.assertion == "absent" and other.end < mention.start
         return is_before and sentence.words[other.end] in self._denial_joins
+
+    def _denies(self, sentence: Sentence, normality: Mention) -> bool:
+        """Whether normality is said by a denial, which may go on: "no abnormal signal or mass"."""
+        return sentence.words[normality.start] in self._denials
 
     def _cue_after(self, sentence: Sentence, mention: Mention) -> Mention | None:
         mention = self._last_alike(sentence, mention)
@@ -135,7 +142,8 @@ class Assertions:
 
     def _is_listed_up_to(self, sentence: Sentence, mention: Mention, cue: Mention) -> bool:
         """Whether only a list lies between a phrase and the cue after it."""
-        if self._terminates(sentence, mention.end, cue.start):
+        # "unusual but remains possible": what comes right before a cue belongs to it
+        if self._terminates(sentence, mention.end, cue.start - 1):
             return False
         position = mention.end
         alternatives = self._alternatives if self._is_comma_listing else frozenset()
@@ -153,6 +161,8 @@ class Assertions:
             if "," in gap and not has_alternative:
                 return False
             position = other.end
+        if ":" in sentence.words[position : cue.start - 1]:
+            return False
         is_near = "," not in sentence.words[position : cue.start] or self._is_apposed(sentence, position, cue.start)
         return is_near and not any(
             position <= m.start < cue.start for m in sentence.of("negation_before", "uncertainty_before")

@@ -113,6 +113,7 @@ class ReportReader:
                 continue
             for sentence in self._sentences[language].read(text, known):
                 if sentence.mentions:
+                    referred = reader.references(sentence)
                     linker.add(
                         reader.read(sentence),
                         name,
@@ -121,8 +122,9 @@ class ReportReader:
                         is_anaphoric=reader.is_anaphoric(sentence),
                         loose_signals=reader.loose_signals(sentence),
                         loose_size_mm=reader.loose_size_mm(sentence),
+                        referred=[one.place for one in referred if one.place.site],
                     )
-                    references += [Located(s, name, number, sentence.text) for s in reader.references(sentence)]
+                    references += [Located(one, name, number, sentence.text) for one in referred]
                 number += 1
         return linker.finish(), references
 

@@ -11,7 +11,8 @@ from stages.reports.assertions import Assertions
 from stages.reports.courses import Courses
 from stages.reports.lexicon import Lexicon
 from stages.reports.measures import sizes, with_sizes
-from stages.reports.places import Group, Place, Places, at_site
+from stages.reports.placement import Group, Place, at_site
+from stages.reports.places import Places
 from stages.reports.sentences import Mention, Sentence
 from stages.reports.signals import Signal, Signals
 from stages.reports.subjects import Subjects
@@ -126,7 +127,7 @@ class StatementReader:
         earlier = [m for m in sentence.of("finding") if m.end <= mention.start]
         hosts = [m for m in earlier if self._rules(m.value).get("is_diagnosis")]
         has_host = any(self._assertions.of(sentence, m) not in REFERENCES for m in hosts)
-        is_restated = self._concludes(sentence, mention) or mention.site
+        is_restated = self._concludes(sentence, mention) or mention.site or assertion == "uncertain"
         is_extension = is_restated and any(m.value == mention.value for m in earlier)
         is_apart = rules.get("is_widespread") and earlier and self._is_apart(sentence, earlier[-1], mention, groups)
         is_hosted = has_host and (rules.get("is_dependent") or is_apart)
@@ -176,6 +177,12 @@ class StatementReader:
                 for place in self._places.of(sentence, anchor, groups, reach="sentence") or [Place()]:
                     yield Statement(code, place, assertion, span_of(sentence, anchor))
 
+    def _is_called_harmless(self, sentence: Sentence, anchor: Mention) -> bool:
+        """Whether a noun is said to be what makes no statement: "the only abnormality is a venous angioma"."""
+        if sentence.words[anchor.end : anchor.end + 1] not in {("is",), ("are",)}:
+            return False
+        return any(0 < m.start - anchor.end <= _MAX_SUBJECT_GAP for m in sentence.of("ignored"))
+
     def _is_named_so(self, one: Statement, statements: list[Statement], pairs: dict[str, str]) -> bool:
         """Whether a description only carries a finding that says it all: "a lesion with restricted diffusion"."""
         if not one.is_positive or one.is_spots:
@@ -196,7 +203,7 @@ class StatementReader:
             assertion = self._assertions.of(sentence, anchor)
             if assertion in REFERENCES or self._is_elsewhere(sentence, anchor) or _is_of_finding(sentence, anchor):
                 continue
-            if _is_part_of_place(sentence, anchor, groups):
+            if _is_part_of_place(sentence, anchor, groups) or self._is_called_harmless(sentence, anchor):
                 continue
             if assertion == "present" and is_doubted:
                 assertion = "uncertain"

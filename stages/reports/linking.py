@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from stages.reports.lexicon import Lexicon
-from stages.reports.places import Place
+from stages.reports.placement import Place
 from stages.reports.utterances import Statement
 
 # A place carries over to what depends on it for so many sentences.
@@ -34,6 +34,8 @@ class ReportLinker:
     located: list[Located] = field(default_factory=list)
     #: positions in ``located`` of the sentence that named a place last
     _last: list[int] = field(default_factory=list)
+    #: section, sentence and places of what was only referred to since
+    _referred: tuple[str, int, list[Place]] = ("", 0, [])
 
     def add(
         self,
@@ -45,6 +47,7 @@ class ReportLinker:
         is_anaphoric: bool,
         loose_signals: dict[str, str],
         loose_size_mm: float | None = None,
+        referred: Sequence[Place] = (),
     ) -> None:
         """Take in the statements of the next sentence.
 
@@ -56,6 +59,7 @@ class ReportLinker:
             is_anaphoric: whether the sentence refers to a place spoken of before.
             loose_signals: signals for what was said before, used if the sentence says nothing itself.
             loose_size_mm: a size for what was said before, likewise.
+            referred: places of what the sentence only refers to; what depends on a place may lie there.
         """
         if not any(statement.is_positive for statement in statements):
             self._add_signals(loose_signals, section, sentence)
@@ -68,6 +72,8 @@ class ReportLinker:
         self.located += [Located(statement, section, sentence, text) for statement in placed]
         named = [first + i for i, s in enumerate(placed) if s.is_positive and s.place.site]
         self._last = named or self._last
+        if referred and not named:
+            self._last, self._referred = [], (section, sentence, list(referred))
 
     def finish(self) -> list[Located]:
         """The statements of the report, one for each finding, site, side and assertion."""
@@ -84,6 +90,8 @@ class ReportLinker:
     def _recent(self, section: str, sentence: int) -> list[Place]:
         near = [self.located[i] for i in self._last]
         near = [one for one in near if one.section == section and sentence - one.sentence <= _MAX_CARRY]
+        if not near and self._referred[0] == section and sentence - self._referred[1] <= _MAX_CARRY:
+            return self._referred[2]
         return self._without_fluid(list(dict.fromkeys(one.statement.place for one in near)))
 
     def _without_fluid(self, places: list[Place]) -> list[Place]:

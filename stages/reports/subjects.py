@@ -7,11 +7,13 @@ from collections.abc import Iterator
 from stages.artifacts.extraction_tables import REFERENCES
 from stages.reports.assertions import Assertions
 from stages.reports.lexicon import Lexicon
-from stages.reports.places import Group, Place
+from stages.reports.placement import Group, Place
 from stages.reports.sentences import Mention, Sentence
 from stages.reports.utterances import Statement, span_of
 
 _MAX_SUBJECT_GAP = 4
+_LONGEST_LIST_GAP = 3
+_JOINING = frozenset({"and", "or", "nor", "not", "but", "is", "are", "neither"})
 
 
 class Subjects:
@@ -85,8 +87,25 @@ class Subjects:
             for m in subjects
             if m.end <= predicate.start and not any(m.end <= stop.start < predicate.start for stop in blocks)
         ]
+        for one, other in zip(before[-2::-1], before[:0:-1], strict=True):
+            if (
+                len(sentence.words[one.end : other.start]) > _LONGEST_LIST_GAP
+                and "," in sentence.words[one.end : other.start]
+            ):
+                before = [m for m in before if m.start >= other.start]  # another clause's
+                break
+        if not before and not following:
+            before = self._shared(sentence, predicate, stops)
         is_said_after = following and (self._is_spaced or not before)
         return [(code, m) for m in (following if is_said_after else before) for code in m.values]
+
+    def _shared(self, sentence: Sentence, predicate: Mention, stops: list[Mention]) -> list[Mention]:
+        """Subjects of the predicate before, where two are joined: "is midline and not compressed"."""
+        for stop in stops:
+            gap = sentence.words[stop.end : predicate.start]
+            if stop.end <= predicate.start and gap and set(gap) <= _JOINING:
+                return [m for m in sentence.of("subject") if m.end <= stop.start]
+        return []
 
     def _place(self, code: str, subject: Mention, groups: list[Group]) -> list[Place]:
         rules = self._findings[code].rules

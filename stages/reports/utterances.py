@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from stages.reports.places import Place
+from stages.reports.placement import Place
 from stages.reports.sentences import Mention, Sentence
 
 

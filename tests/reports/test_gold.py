@@ -7,7 +7,7 @@ import pytest
 from stages.reports.gold import load_gold, score, summarise, tally
 from stages.reports.lexicon import Lexicon
 from stages.reports.linking import Located
-from stages.reports.places import Place
+from stages.reports.placement import Place
 from stages.reports.utterances import Statement
 
 LEXICON = Lexicon.load("head_mri")
