@@ -36,6 +36,7 @@ class Assertions:
         self._joins = frozenset(map(str, language["coordinations"]))
         self._alternatives = frozenset(map(str, language["alternatives"]))
         self._distributives = frozenset(map(str, language["distributives"]))
+        self._plurals = frozenset(map(str, language["plural_verbs"]))
         self._contrasts = frozenset(map(str, language["contrasts"]))
         self._denial_joins = frozenset(map(str, language["denial_joins"]))
         self._likely = frozenset(map(str, language["likely"]))
@@ -151,6 +152,7 @@ class Assertions:
             alternatives.intersection(sentence.words[mention.end : cue.start])
             or self._distributives.intersection(sentence.words[cue.start : cue.end])
         )
+        is_plural = sentence.words[cue.start] in self._plurals  # "infarct, haemorrhage and mass are absent"
         others = [m for m in sentence.of(*_SAID) if mention.end <= m.start and m.end <= cue.start]
         for other in sorted(others, key=lambda m: m.start):
             gap = sentence.words[position : other.start]
@@ -158,7 +160,8 @@ class Assertions:
                 return False
             if ":" in gap:  # "oedema in the thalamus: abscess or lymphoma is possible"
                 return False
-            if "," in gap and not has_alternative:
+            is_plain = is_plural and self._joins.issuperset(gap)
+            if "," in gap and not (has_alternative or is_plain):
                 return False
             position = other.end
         if ":" in sentence.words[position : cue.start - 1]:

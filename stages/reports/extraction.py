@@ -112,7 +112,8 @@ class ReportReader:
             if name not in REPORTED:
                 continue
             for sentence in self._sentences[language].read(text, known):
-                if sentence.mentions:
+                loose_size_mm = reader.loose_size_mm(sentence)
+                if sentence.mentions or loose_size_mm is not None:
                     referred = reader.references(sentence)
                     linker.add(
                         reader.read(sentence),
@@ -121,7 +122,7 @@ class ReportReader:
                         sentence.text,
                         is_anaphoric=reader.is_anaphoric(sentence),
                         loose_signals=reader.loose_signals(sentence),
-                        loose_size_mm=reader.loose_size_mm(sentence),
+                        loose_size_mm=loose_size_mm,
                         referred=[one.place for one in referred if one.place.site],
                     )
                     references += [Located(one, name, number, sentence.text) for one in referred]

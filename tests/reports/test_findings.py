@@ -107,7 +107,10 @@ def test_assertion_scope(reader, text, expected):
         ("左侧额叶血肿较前吸收。", {("haemorrhage", "present")}),
         ("未见出血,亦未见占位。", {("haemorrhage", "absent"), ("mass", "absent")}),
         ("腔壁见结节样强化,肿瘤残留或复发可能。", {("enhancement", "present"), ("mass", "uncertain")}),
-        ("DWI呈高信号,ADC值未见减低。", {("restricted_diffusion", "absent"), ("signal_abnormality", "present")}),
+        (
+            "左侧丘脑DWI呈高信号,ADC值未见减低。",
+            {("restricted_diffusion", "absent"), ("signal_abnormality", "present")},
+        ),
         ("不仅见梗死,亦见出血。", {("infarct", "present"), ("haemorrhage", "present")}),
     ],
 )
