@@ -7,7 +7,7 @@ annotation names them, site and side too. Each matches once; the matching is a l
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -108,8 +108,9 @@ def tally(number: int, passage: Passage, located: Iterable[Located]) -> list[Tal
         if index not in is_matched.values() and not any(gold.fits(one) for gold in passage.optional):
             tallies.append(Tally(number, "statements", one.finding, one.assertion, _SPURIOUS))
     if passage.is_measured:
-        tallies += _compare(number, "signals", *(_signals(group) for group in (passage.statements, said)), passage)
-        tallies += _compare(number, "sizes", *(_sizes(group) for group in (passage.statements, said)), passage)
+        groups = (passage.statements, said, passage.optional)
+        tallies += _compare(number, "signals", [_signals(group) for group in groups])
+        tallies += _compare(number, "sizes", [_sizes(group) for group in groups])
     return tallies
 
 
@@ -193,8 +194,9 @@ def _sizes(statements: Iterable[Annotation]) -> set[float]:
     return {round(float(one.size_mm), 1) for one in statements if one.size_mm is not None}
 
 
-def _compare(number: int, aspect: str, gold: set, said: set, passage: Passage) -> Iterator[Tally]:
-    optional = _signals(passage.optional) if aspect == "signals" else _sizes(passage.optional)
+def _compare(number: int, aspect: str, values: Sequence[Set[Any]]) -> Iterator[Tally]:
+    """Compare what is annotated with what is read; what is optional is no error."""
+    gold, said, optional = values
     outcomes = [_RIGHT] * len(gold & said) + [_MISSED] * len(gold - said) + [_SPURIOUS] * len(said - gold - optional)
     yield from (Tally(number, aspect, None, None, outcome) for outcome in outcomes)
 

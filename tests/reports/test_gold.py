@@ -1,3 +1,4 @@
+import hashlib
 import json
 from pathlib import Path
 
@@ -110,3 +111,9 @@ def test_the_gold_sets_are_whole():
     assert len({one.name for one in passages}) == len(passages)
     for language in LEXICON.languages:
         assert sum(one.language == language for one in passages) >= 150
+
+
+@pytest.mark.parametrize("file", sorted(GOLD.glob("held_out_*.jsonl")), ids=lambda file: file.name)
+def test_held_out_passages_are_as_they_were_written(file):
+    """Their SHA-256 stands in the README from the day that they were set aside."""
+    assert hashlib.sha256(file.read_bytes()).hexdigest() in (GOLD / "README.md").read_text(encoding="utf-8")
