@@ -9,9 +9,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from stages.reports.findings import Statement
 from stages.reports.headers import any_of
 from stages.reports.linking import Located
+from stages.reports.utterances import Statement
 
 #: Section whose statements go before those of the others.
 ADDENDUM = "addendum"
