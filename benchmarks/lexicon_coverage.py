@@ -49,8 +49,9 @@ def main(
                 continue
             for sentence in readers[language].read(section.text):
                 is_known = covered(sentence)
-                num_words += len(is_known)
-                num_known += sum(is_known)
+                is_word = [any(map(str.isalnum, word)) for word in sentence.words]
+                num_words += sum(is_word)
+                num_known += sum(map(bool.__and__, is_known, is_word))
                 unknown.update(gaps(sentence, is_known, " " if language == "en" else ""))
     print(f"{num_known / max(num_words, 1):.1%} of {num_words} words are covered")
     for phrase, count in unknown.most_common(top):

@@ -9,6 +9,7 @@ from report_exports import write_csv as write_table
 
 from stages import extract_findings
 from stages.artifacts import tables
+from stages.artifacts.extraction_tables import MENTIONS
 from stages.artifacts.identity import SiteKey, tokenise, write_new_key
 from stages.artifacts.imaging_tables import IDENTIFIERS, SERIES
 from stages.artifacts.report_tables import FINDINGS, REPORTS
@@ -152,6 +153,20 @@ def test_columns_of_status_and_time_make_versions_of_csv_rows(tmp_path):
     path = write_csv(tmp_path / "reports.csv", rows, header)
     reports, _ = run(tmp_path, path, params_path=with_params(tmp_path, columns=columns))
     assert [row["status"] for row in reports] == ["used", "superseded", "used"]
+
+
+def test_courses_keep_to_their_statements_when_an_addendum_takes_one_back(tmp_path):
+    text = (
+        "HISTORY: Stroke.\nFINDINGS: Acute infarct in the left thalamus. The meningioma has grown.\n"
+        "ADDENDUM: Correction: the acute infarct is in the right thalamus."
+    )
+    _, findings = run(tmp_path, write_csv(tmp_path / "reports.csv", [("A1", text), ("A2", GERMAN)]))
+    mentions = tables.read(tmp_path / "out" / "mentions.parquet", MENTIONS).to_pylist()
+    assert [(f["finding"], f["side"]) for f in findings if f["finding"] == "infarct"] == [("infarct", "right")]
+    named = {f["statement"]: f["finding"] for f in findings}
+    courses = [(m["kind"], named.get(m["statement"]), m["row"]) for m in mentions]
+    assert courses == [("progressed", "mass", 0), ("history", None, 0)]
+    assert len(findings) == len(named)
 
 
 def test_the_source_is_a_parameter(tmp_path):

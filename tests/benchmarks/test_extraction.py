@@ -42,5 +42,5 @@ def test_indiana_reports_are_read_fast():
 def test_coverage_counts_the_words_that_no_phrase_covers(tmp_path, capsys):
     lexicon_coverage.main(write(tmp_path / "r.csv", 3))
     shown = capsys.readouterr().out
-    assert "of 24 words are covered" in shown
+    assert "42.9% of 21 words are covered" in shown
     assert "infarct" not in shown

@@ -115,5 +115,5 @@ def test_the_gold_sets_are_whole():
 
 @pytest.mark.parametrize("file", sorted(GOLD.glob("held_out_*.jsonl")), ids=lambda file: file.name)
 def test_held_out_passages_are_as_they_were_written(file):
-    """Their SHA-256 stands in the README from the day that they were set aside."""
+    """Their SHA-256 stands in the README beside them."""
     assert hashlib.sha256(file.read_bytes()).hexdigest() in (GOLD / "README.md").read_text(encoding="utf-8")
