@@ -11,18 +11,21 @@ import typer
 
 from stages import params
 from stages.artifacts import tables
+from stages.artifacts.extraction_tables import MENTIONS
 from stages.artifacts.identity import SiteKey
 from stages.artifacts.imaging_tables import IDENTIFIERS, SERIES
 from stages.artifacts.report_tables import FINDINGS, REPORTS
+from stages.reports.arrival import arrange
 from stages.reports.extraction import ExtractionParams, Screening, extract, group_identifiers
-from stages.reports.inputs import read_csv
+from stages.reports.inputs import read_reports
+from stages.reports.lexicon import Lexicon
 
 logger = logging.getLogger(__name__)
 
 
 def main(
-    reports: Annotated[Path, typer.Option(help="CSV file with one report a row.")],
-    out: Annotated[Path, typer.Option(help="Folder for reports.parquet and findings.parquet.")],
+    reports: Annotated[Path, typer.Option(help="Report export: a file, or a folder of files of one format.")],
+    out: Annotated[Path, typer.Option(help="Folder for reports, findings and mentions (Parquet).")],
     identifiers: Annotated[Path | None, typer.Option(help="identifiers.parquet: what to mask.")] = None,
     series: Annotated[Path | None, typer.Option(help="series.parquet: the studies that have images.")] = None,
     site_key: Annotated[Path | None, typer.Option(help="Key file of the site; a fresh key without.")] = None,
@@ -39,10 +42,13 @@ def main(
     known = group_identifiers(tables.read(identifiers, IDENTIFIERS)) if identifiers else {}
     studies = tables.read(series, SERIES, ["study_id"]).column("study_id").to_pylist() if series else None
     screening = Screening(key, frozenset(studies) if studies is not None else None)
-    screened = map(screening.screen, read_csv(reports, settings.columns))
-    report_table, finding_table = extract(screened, settings, key, known)
+    read = read_reports(reports, settings.columns, settings.source)
+    arranged = arrange(read, key, screening.studies, Lexicon.load(settings.lexicon), settings.source)
+    screened = map(screening.screen, arranged)
+    report_table, finding_table, mention_table = extract(screened, settings, key, known)
     tables.write(out / "reports.parquet", report_table, REPORTS)
     tables.write(out / "findings.parquet", finding_table, FINDINGS)
+    tables.write(out / "mentions.parquet", mention_table, MENTIONS)
     counts = Counter(report_table.column("status").to_pylist())
     summary = ", ".join(f"{count} {status}" for status, count in counts.most_common())
     logger.info("%d statements from %d reports: %s", len(finding_table), len(report_table), summary or "none")

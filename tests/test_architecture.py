@@ -69,8 +69,17 @@ def test_every_stage_is_an_entry_point_with_a_main():
     ("package", "allowed"),
     [
         ("sentence_transformers", {"encode_texts"}),
-        ("spacy", {"extract_findings", "show_quality", "evaluate_generation", "evaluate_generation_references"}),
-        ("scispacy", {"extract_findings", "evaluate_generation", "evaluate_generation_references"}),
+        (
+            "spacy",
+            {
+                "extract_findings",
+                "score_extraction",
+                "show_quality",
+                "evaluate_generation",
+                "evaluate_generation_references",
+            },
+        ),
+        ("scispacy", {"extract_findings", "score_extraction", "evaluate_generation", "evaluate_generation_references"}),
         ("lightning_fabric", {"pretrain"}),
         ("SimpleITK", {"register_atlas"}),
         (

@@ -7,7 +7,10 @@ import pyarrow as pa
 from stages.artifacts.columns import ASSERTIONS, FLAG, INT, REAL, SIDES, SIGNAL_LIST, SIGNALS, STUDY, TEXT
 from stages.artifacts.tables import Contract, column
 
-REPORT_STATUSES = ("used", "empty", "no_findings", "unknown_study", "unreadable_encoding", "duplicate", "uninformative")
+REPORT_STATUSES = (
+    *("used", "empty", "no_findings", "unknown_study", "unreadable_encoding", "duplicate", "uninformative"),
+    *("unreadable", "not_report", "cancelled", "superseded", "appended", "other_examination", "unsupported_language"),
+)
 
 UNITS = ("sequence", "study")
 
@@ -15,9 +18,11 @@ REPORTS = Contract(
     "reports",
     pa.schema(
         [
-            column("row", INT, "row number in the input file, from 0"),
+            column("row", INT, "number of the report, from 0; a record of several studies gives a report for each"),
+            column("record", INT, "number of the record in the input, from 0", nullable=True),
             STUDY,
             column("status", TEXT, "what became of the report"),
+            column("version", TEXT, "what its source says that it is: preliminary, final, corrected …", nullable=True),
             column("language", TEXT, "ISO 639-1 code", nullable=True),
             column(
                 "sections",

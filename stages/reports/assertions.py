@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from stages.artifacts.extraction_tables import REFERENCES
 from stages.reports.sentences import Mention, Sentence
 
-#: A finding that is only referred to, as history or as a remote cause.
-MENTIONED = "mentioned"
+_HISTORY, _COMPARISON, _CAUSE, _NOT_NEW = REFERENCES
 _ASSERTION = {
     "finding": "absent",
+    "normality": "absent",
     "negation_before": "absent",
     "negation_after": "absent",
     "uncertainty_before": "uncertain",
@@ -35,20 +36,28 @@ class Assertions:
         self._joins = frozenset(map(str, language["coordinations"]))
         self._alternatives = frozenset(map(str, language["alternatives"]))
         self._distributives = frozenset(map(str, language["distributives"]))
+        self._plurals = frozenset(map(str, language["plural_verbs"]))
         self._contrasts = frozenset(map(str, language["contrasts"]))
         self._denial_joins = frozenset(map(str, language["denial_joins"]))
         self._likely = frozenset(map(str, language["likely"]))
         self._definites = frozenset(map(str, language["definites"]))
         self._prepositions = frozenset(map(str, language["prepositions"]))
+        self._new = tuple(map(str, language["new"]))
+        # Chinese lists by 、 and leaves the comma to clauses
+        self._is_comma_listing = "、" not in self._joins
+        self._denials = frozenset(map(str, language["denials"]))
+        self._comparisons = tuple(map(str, language["comparisons"]))
 
     def of(self, sentence: Sentence, mention: Mention) -> str:
-        """Present, absent or uncertain; or ``MENTIONED`` for history and remote causes."""
+        """Present, absent or uncertain; or the kind of reference that makes it no statement."""
         if mention.assertion:
             return mention.assertion
-        if self._is_only_mentioned(sentence, mention):
-            return MENTIONED
+        if reference := self._reference(sentence, mention):
+            return reference
         cue = self._cue(sentence, mention)
-        return "present" if cue is None else _ASSERTION[cue.kind]
+        if cue is None:
+            return "present"
+        return _NOT_NEW if self._is_denied_as_new(sentence, mention, cue) else _ASSERTION[cue.kind]
 
     def is_doubted(self, sentence: Sentence, mention: Mention) -> bool:
         """Whether a phrase is uncertain and not even called likely."""
@@ -61,12 +70,27 @@ class Assertions:
         cue = self._cue_after(sentence, mention) or self._cue_before(sentence, mention)
         return None if cue is None or self._is_reference(sentence, mention, cue) else cue
 
-    def _is_only_mentioned(self, sentence: Sentence, mention: Mention) -> bool:
+    def _is_denied_as_new(self, sentence: Sentence, mention: Mention, cue: Mention) -> bool:
+        """Whether only something new is denied, which leaves open what was there: "no new lesion".
+
+        Where "new" may just mean fresh (新发), it takes a comparison to say so.
+        """
+        is_open = not self._comparisons or any(words in sentence.text for words in self._comparisons)
+        if cue.kind != "negation_before" or not is_open:
+            return False
+        between = sentence.words[cue.end : mention.start]
+        return any(word in between for word in self._new)
+
+    def _reference(self, sentence: Sentence, mention: Mention) -> str | None:
         for cue in sentence.of("history_before"):
             if 0 <= mention.start - cue.end <= _LONGEST_LIST_GAP and not self._has_break(sentence, cue, mention):
-                return True
+                return _HISTORY
         if any(0 <= cue.start - mention.end <= 1 for cue in sentence.of("history_after")):
-            return True
+            return _HISTORY
+        return _CAUSE if self._is_cause(sentence, mention) else None
+
+    def _is_cause(self, sentence: Sentence, mention: Mention) -> bool:
+        """Whether a finding is named as what left another: "gliosis from an old haemorrhage"."""
         others = [other.start for other in sentence.of("finding", "change") if other.start < mention.start]
         causes = [cause.end for cause in sentence.of("cause_before") if cause.end <= mention.start]
         if not others or not causes or not min(others) < causes[-1]:
@@ -76,6 +100,7 @@ class Assertions:
     def _cue_before(self, sentence: Sentence, mention: Mention) -> Mention | None:
         cues = [cue for cue in sentence.of("negation_before", "uncertainty_before") if cue.end <= mention.start]
         cues += [other for other in sentence.of("finding") if self._opens_denials(sentence, other, mention)]
+        cues += [one for one in sentence.of("normality") if one.end <= mention.start and self._denies(sentence, one)]
         reaching = [cue for cue in cues if not self._has_break(sentence, cue, mention)]
         # "no lesion to suggest an infarct" denies the infarct too
         denials = [cue for cue in reaching if cue.kind != "uncertainty_before"]
@@ -85,6 +110,10 @@ class Assertions:
         """Whether a phrase that denies itself heads a list: "without enhancement or haemorrhage"."""
         is_before = other.assertion == "absent" and other.end < mention.start
         return is_before and sentence.words[other.end] in self._denial_joins
+
+    def _denies(self, sentence: Sentence, normality: Mention) -> bool:
+        """Whether normality is said by a denial, which may go on: "no abnormal signal or mass"."""
+        return sentence.words[normality.start] in self._denials
 
     def _cue_after(self, sentence: Sentence, mention: Mention) -> Mention | None:
         mention = self._last_alike(sentence, mention)
@@ -114,21 +143,29 @@ class Assertions:
 
     def _is_listed_up_to(self, sentence: Sentence, mention: Mention, cue: Mention) -> bool:
         """Whether only a list lies between a phrase and the cue after it."""
-        if self._terminates(sentence, mention.end, cue.start):
+        # "unusual but remains possible": what comes right before a cue belongs to it
+        if self._terminates(sentence, mention.end, cue.start - 1):
             return False
         position = mention.end
+        alternatives = self._alternatives if self._is_comma_listing else frozenset()
         has_alternative = bool(
-            self._alternatives.intersection(sentence.words[mention.end : cue.start])
+            alternatives.intersection(sentence.words[mention.end : cue.start])
             or self._distributives.intersection(sentence.words[cue.start : cue.end])
         )
+        is_plural = sentence.words[cue.start] in self._plurals  # "infarct, haemorrhage and mass are absent"
         others = [m for m in sentence.of(*_SAID) if mention.end <= m.start and m.end <= cue.start]
         for other in sorted(others, key=lambda m: m.start):
             gap = sentence.words[position : other.start]
             if gap and (len(gap) > _LONGEST_LIST_GAP or not self._joins.intersection(gap)):
                 return False
-            if "," in gap and not has_alternative:
+            if ":" in gap:  # "oedema in the thalamus: abscess or lymphoma is possible"
+                return False
+            is_plain = is_plural and self._joins.issuperset(gap)
+            if "," in gap and not (has_alternative or is_plain):
                 return False
             position = other.end
+        if ":" in sentence.words[position : cue.start - 1]:
+            return False
         is_near = "," not in sentence.words[position : cue.start] or self._is_apposed(sentence, position, cue.start)
         return is_near and not any(
             position <= m.start < cue.start for m in sentence.of("negation_before", "uncertainty_before")

@@ -3,43 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
-from stages.reports.assertions import MENTIONED, Assertions
+from stages.artifacts.extraction_tables import REFERENCES
+from stages.reports.assertions import Assertions
+from stages.reports.courses import Courses
 from stages.reports.lexicon import Lexicon
-from stages.reports.places import Group, Place, Places, at_site
+from stages.reports.measures import sizes, with_sizes
+from stages.reports.placement import Group, Place, at_site
+from stages.reports.places import Places
 from stages.reports.sentences import Mention, Sentence
-from stages.reports.signals import Signal, Signals, Size, sizes
-from stages.reports.vocabulary import plain
+from stages.reports.signals import Signal, Signals
+from stages.reports.subjects import Subjects
+from stages.reports.utterances import Statement, span_of
 
 _MAX_SUBJECT_GAP = 4
-
-
-@dataclass(frozen=True)
-class Statement:
-    """One statement, still to be linked to its report.
-
-    Attributes:
-        place: site and side; empty where the sentence gives none.
-        is_description: made of signal words alone, without a named finding.
-        is_spots: several spots, or a spot, rather than an area.
-        span: first code point in the section and the one after the last.
-    """
-
-    finding: str
-    place: Place
-    assertion: str
-    span: tuple[int, int]
-    signals: dict[str, str] = field(default_factory=dict)
-    size_mm: float | None = None
-    is_description: bool = False
-    is_spots: bool = False
-
-    @property
-    def is_positive(self) -> bool:
-        """Whether it says that something is, or may be, there."""
-        return self.assertion != "absent"
+_PLACE_NOUNS = frozenset({"region", "regions", "area", "areas"})
 
 
 class StatementReader:
@@ -60,24 +40,40 @@ class StatementReader:
         self._assertions = Assertions(words)
         self._places = Places(lexicon, language)
         self._signals = Signals(words)
+        self._courses = Courses(words)
+        self._subjects = Subjects(lexicon, language, self._assertions)
 
     def read(self, sentence: Sentence) -> list[Statement]:
         """The statements of a sentence, by position, duplicates included."""
         if not sentence.mentions:
             return []
         groups = self._places.groups(sentence)
-        statements = [*self._named(sentence, groups), *self._changes(sentence, groups)]
-        statements += self._normalities(sentence, groups)
+        statements = [*self._named(sentence, groups), *self._subjects.changes(sentence, groups)]
+        statements += self._subjects.normalities(sentence, groups)
         signals = self._signals.of(sentence)
         seen = [signal for signal in signals if self._assertions.of(sentence, signal.mention) != "absent"]
         pairs = {signal.sequence: signal.signal for signal in seen if signal.sequence}
-        statements += self._composed(sentence, groups, seen, statements)
+        denied = [signal for signal in signals if signal not in seen]
+        statements += self._composed(sentence, groups, seen, denied, statements)
         if not any(s.assertion == "present" and self._rules(s.finding).get("is_diagnosis") for s in statements):
             is_acute = any(s.is_positive and self._rules(s.finding).get("signals") for s in statements)
             is_spots = not is_acute and self._has_word(sentence, self._multiple)
-            statements += self._described(sentence, groups, signals, is_spots=is_spots)
+            described = self._described(sentence, groups, signals, is_spots=is_spots)
+            statements += [one for one in described if not self._is_named_so(one, statements, pairs)]
         statements = [self._with_signals(statement, pairs) for statement in statements]
-        return sorted(self._with_sizes(sentence, statements), key=lambda s: s.span)
+        statements = with_sizes(sentence, statements, lambda s: s.is_positive and s.finding != self._normal)
+        return sorted(self._courses.give(sentence, statements), key=lambda s: s.span)
+
+    def references(self, sentence: Sentence) -> list[Statement]:
+        """Findings that a sentence refers to without stating them; the kind stands in ``assertion``."""
+        kinds = [(mention, self._assertions.of(sentence, mention)) for mention in sentence.of("finding")]
+        kinds = [(mention, kind) for mention, kind in kinds if kind in REFERENCES]
+        groups = self._places.groups(sentence) if kinds else []
+        return [
+            Statement(mention.value, place, kind, span_of(sentence, mention))
+            for mention, kind in kinds
+            for place in self._places.of(sentence, mention, groups, reach="phrase") or [Place()]
+        ]
 
     def loose_signals(self, sentence: Sentence) -> dict[str, str]:
         """Signals of a sentence that names no place: they belong to what was said before."""
@@ -85,6 +81,12 @@ class StatementReader:
             return {}
         seen = [s for s in self._signals.of(sentence) if self._assertions.of(sentence, s.mention) == "present"]
         return {signal.sequence: signal.signal for signal in seen if signal.sequence}
+
+    def loose_size_mm(self, sentence: Sentence) -> float | None:
+        """The largest size of a sentence that names no finding or place: it belongs to what was said before."""
+        if sentence.of("site", "finding", "change"):
+            return None
+        return max((size.size_mm for size in sizes(sentence) if not size.is_earlier), default=None)
 
     def is_anaphoric(self, sentence: Sentence) -> bool:
         """Whether a sentence refers to a place spoken of before ("the underlying lobe")."""
@@ -101,10 +103,10 @@ class StatementReader:
     def _named(self, sentence: Sentence, groups: list[Group]) -> Iterator[Statement]:
         for mention in sentence.of("finding"):
             assertion = self._assertions.of(sentence, mention)
-            if assertion == MENTIONED or self._is_elsewhere(sentence, mention):
+            if assertion in REFERENCES or self._is_elsewhere(sentence, mention):
                 continue
             for place in self._place_named(sentence, mention, groups, assertion):
-                yield Statement(mention.value, place, assertion, _span(sentence, mention))
+                yield Statement(mention.value, place, assertion, span_of(sentence, mention))
 
     def _is_elsewhere(self, sentence: Sentence, mention: Mention) -> bool:
         """Whether a finding is said of anatomy without a code: "maxillary sinus cyst"."""
@@ -123,8 +125,9 @@ class StatementReader:
         if rules.get("is_unsited"):
             return [Place()]
         earlier = [m for m in sentence.of("finding") if m.end <= mention.start]
-        has_host = any(self._rules(m.value).get("is_diagnosis") for m in earlier)
-        is_restated = self._concludes(sentence, mention) or mention.site
+        hosts = [m for m in earlier if self._rules(m.value).get("is_diagnosis")]
+        has_host = any(self._assertions.of(sentence, m) not in REFERENCES for m in hosts)
+        is_restated = self._concludes(sentence, mention) or mention.site or assertion == "uncertain"
         is_extension = is_restated and any(m.value == mention.value for m in earlier)
         is_apart = rules.get("is_widespread") and earlier and self._is_apart(sentence, earlier[-1], mention, groups)
         is_hosted = has_host and (rules.get("is_dependent") or is_apart)
@@ -151,72 +154,13 @@ class StatementReader:
             sentence.words[max(0, mention.start - _MAX_SUBJECT_GAP) : mention.start]
         )
 
-    def _changes(self, sentence: Sentence, groups: list[Group]) -> Iterator[Statement]:
-        """Findings that a subject and a change make together: "ventricles are dilated"."""
-        named = {(m.start, m.end) for m in sentence.of("finding")}
-        for change in sentence.of("change"):
-            if (change.start, change.end) in named:
-                continue
-            assertion = self._assertions.of(sentence, change)
-            for code, subject in self._subjects(sentence, change):
-                if code not in change.values or assertion == MENTIONED:
-                    continue
-                for place in self._place_subject(code, subject, groups):
-                    yield Statement(code, place, assertion, _span(sentence, change))
-
-    def _subjects(self, sentence: Sentence, predicate: Mention) -> list[tuple[str, Mention]]:
-        """What a predicate is said of: codes that can speak of it, and the phrase."""
-        stops = [m for m in sentence.of("change", "normality") if m.start != predicate.start]
-        subjects = [m for m in sentence.of("subject") if m.end <= predicate.start or m.start >= predicate.end]
-        after = [m for m in subjects if m.start >= predicate.end]
-        blocks = [*stops, *sentence.of("finding")]
-        following = [
-            m
-            for m in after
-            if m.start - predicate.end <= _MAX_SUBJECT_GAP + 2 * (m is not after[0])
-            and not any(predicate.end <= stop.start < m.start for stop in blocks)
-            and not {",", "and", "is", "are", "with", "but"}.intersection(
-                sentence.words[predicate.end : after[0].start]
-            )
-        ]
-        before = [
-            m
-            for m in subjects
-            if m.end <= predicate.start and not any(m.end <= stop.start < predicate.start for stop in blocks)
-        ]
-        is_said_after = following and (self._is_spaced or not before)
-        return [(code, m) for m in (following if is_said_after else before) for code in m.values]
-
-    def _place_subject(self, code: str, subject: Mention, groups: list[Group]) -> list[Place]:
-        rules = self._rules(code)
-        if rules.get("is_unsited"):
-            return [Place()]
-        around = [g for g in groups if g.start <= subject.start < g.end]
-        attribute = [g for g in groups if g.end == subject.start]
-        sites = rules.get("subject_sites", ())
-        places = [place for group in around or attribute for place in group.places]
-        if around:
-            places = [place for place in places if place.site in sites] or places
-        return places or [Place()]
-
-    def _normalities(self, sentence: Sentence, groups: list[Group]) -> Iterator[Statement]:
-        """What a normal subject denies, and normality of the whole."""
-        for mention in sentence.of("normality"):
-            span = _span(sentence, mention)
-            for code, subject in self._subjects(sentence, mention):
-                if mention.values and code not in mention.values:
-                    continue
-                if code == self._normal:
-                    yield Statement(code, Place(), "present", span)
-                elif self._rules(code).get("is_denied_by_normal"):
-                    for place in self._place_subject(code, subject, groups):
-                        yield Statement(code, place, "absent", span)
-        for mention in sentence.of("normal_alone"):
-            if not sentence.of("other", "site", "subject") or self._is_spaced:
-                yield Statement(self._normal, Place(), "present", _span(sentence, mention))
-
     def _composed(
-        self, sentence: Sentence, groups: list[Group], signals: list[Signal], statements: list[Statement]
+        self,
+        sentence: Sentence,
+        groups: list[Group],
+        signals: list[Signal],
+        denied: list[Signal],
+        statements: list[Statement],
     ) -> Iterator[Statement]:
         """Findings that signals in certain sequences make: bright on DWI, dark on ADC."""
         named = {statement.finding for statement in statements}
@@ -226,10 +170,26 @@ class StatementReader:
             rule = finding.rules.get("signals")
             if not rule or code in named or (finding.rules.get("is_diagnosis") and has_diagnosis):
                 continue
-            anchor = _anchor(rule, signals)
+            refused = _anchor(rule, denied)
+            anchor = refused or _anchor(rule, signals)
             if anchor is not None and not {tuple(pair) for pair in rule.get("unless", ())} & said:
+                assertion = self._assertions.of(sentence, anchor)
                 for place in self._places.of(sentence, anchor, groups, reach="sentence") or [Place()]:
-                    yield Statement(code, place, "present", _span(sentence, anchor))
+                    yield Statement(code, place, assertion, span_of(sentence, anchor))
+
+    def _is_called_harmless(self, sentence: Sentence, anchor: Mention) -> bool:
+        """Whether a noun is said to be what makes no statement: "the only abnormality is a venous angioma"."""
+        if sentence.words[anchor.end : anchor.end + 1] not in {("is",), ("are",)}:
+            return False
+        return any(0 < m.start - anchor.end <= _MAX_SUBJECT_GAP for m in sentence.of("ignored"))
+
+    def _is_named_so(self, one: Statement, statements: list[Statement], pairs: dict[str, str]) -> bool:
+        """Whether a description only carries a finding that says it all: "a lesion with restricted diffusion"."""
+        if not one.is_positive or one.is_spots:
+            return False
+        beside = [s for s in statements if s.is_positive and s.place == one.place]
+        named = {sequence for s in beside for sequence in self._rules(s.finding).get("carried_by", ())}
+        return bool(beside) and bool(named) and set(pairs) <= named
 
     def _described(
         self, sentence: Sentence, groups: list[Group], signals: list[Signal], *, is_spots: bool
@@ -241,14 +201,16 @@ class StatementReader:
         anchors = [*sentence.of("lesions"), *(signal.mention for signal in signals if signal.signal != "iso")]
         for anchor in sorted(set(anchors), key=lambda mention: mention.start):
             assertion = self._assertions.of(sentence, anchor)
-            if assertion == MENTIONED or self._is_elsewhere(sentence, anchor) or _is_of_finding(sentence, anchor):
+            if assertion in REFERENCES or self._is_elsewhere(sentence, anchor) or _is_of_finding(sentence, anchor):
+                continue
+            if _is_part_of_place(sentence, anchor, groups) or self._is_called_harmless(sentence, anchor):
                 continue
             if assertion == "present" and is_doubted:
                 assertion = "uncertain"
             reach = "clause" if assertion == "absent" else "sentence"
             for place in self._places.of(sentence, anchor, groups, reach=reach):
                 yield Statement(
-                    self._default, place, assertion, _span(sentence, anchor), is_description=True, is_spots=is_spots
+                    self._default, place, assertion, span_of(sentence, anchor), is_description=True, is_spots=is_spots
                 )
 
     def _with_signals(self, statement: Statement, pairs: dict[str, str]) -> Statement:
@@ -259,29 +221,20 @@ class StatementReader:
         is_picky = own and not rules.get("is_diagnosis")
         return replace(statement, signals={k: v for k, v in pairs.items() if not is_picky or k in own})
 
-    def _with_sizes(self, sentence: Sentence, statements: list[Statement]) -> list[Statement]:
-        """Give each size to the next statement, or to the one before."""
-        for size in sizes(sentence):
-            able = [s for s in statements if s.is_positive and s.finding != self._normal]
-            after = min((s.span for s in able if s.span[0] >= size.end), default=None)
-            before = max((s.span for s in able if s.span[1] <= size.start), default=None)
-            is_after_near = after is not None and (before is None or _is_next(sentence, before, size, after))
-            target = after if is_after_near else before
-            statements = [replace(s, size_mm=size.size_mm) if s.span == target else s for s in statements]
-        return statements
-
-
-def _is_next(sentence: Sentence, before: tuple[int, int], size: Size, after: tuple[int, int]) -> bool:
-    """Whether a size belongs to the statement after it ("6 mm shift") rather than the one before."""
-    gap = plain(sentence.text[size.end - sentence.start : after[0] - sentence.start])
-    return "," not in gap and after[0] - size.end <= size.start - before[1]
-
 
 def _is_of_finding(sentence: Sentence, lesion: Mention) -> bool:
     """Whether a noun only measures out a finding: "focus of enhancement"."""
     if sentence.words[lesion.end : lesion.end + 1] != ("of",):
         return False
     return any(lesion.end < m.start <= lesion.end + _MAX_SUBJECT_GAP for m in sentence.of("finding"))
+
+
+def _is_part_of_place(sentence: Sentence, lesion: Mention, groups: list[Group]) -> bool:
+    """Whether a noun only completes a place: "oedema in the parietal regions"."""
+    noun = sentence.words[lesion.start : lesion.end]
+    if len(noun) != 1 or noun[0] not in _PLACE_NOUNS or sentence.words[lesion.end : lesion.end + 1] == ("of",):
+        return False
+    return any(group.end == lesion.start and group.places[0].site for group in groups)
 
 
 def _anchor(rule: Any, signals: list[Signal]) -> Mention | None:
@@ -292,7 +245,3 @@ def _anchor(rule: Any, signals: list[Signal]) -> Mention | None:
         if [signal.sequence, signal.signal] in rule["any"] and not is_lumped:
             return signal.mention
     return None
-
-
-def _span(sentence: Sentence, mention: Mention) -> tuple[int, int]:
-    return sentence.offsets[mention.start][0], sentence.offsets[mention.end - 1][1]

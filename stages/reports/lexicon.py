@@ -94,6 +94,7 @@ class Lexicon:
         questions: by kind, in declared order.
         renderings: how a statement becomes an English sentence.
         languages: what belongs to each language, by ISO 639-1 code.
+        examinations: words that tell the examination of this body part from others.
         rules: terms that tie no single finding (ignored phrases, compound sites …).
     """
 
@@ -104,6 +105,7 @@ class Lexicon:
     questions: Mapping[str, Question]
     renderings: Mapping[str, Any]
     languages: Mapping[str, Mapping[str, Any]]
+    examinations: Mapping[str, Any]
     rules: Mapping[str, Any]
 
     @classmethod
@@ -239,7 +241,8 @@ def _load(name: str) -> Lexicon:
         prompts={code: _prompts(code, block, findings["findings"]) for code, block in _read(name, "prompts").items()},
         questions=_questions(_read(name, "questions"), findings["findings"]),
         renderings=_read(name, "renderings"),
-        languages={code: _read("languages", code) for code in LANGUAGES},
+        languages={code: _read("languages", code) | _read("languages", f"{code}_sections") for code in LANGUAGES},
+        examinations=_read(name, "examinations"),
         rules={key: value for part in (findings, sites) for key, value in part.items()},
     )
 

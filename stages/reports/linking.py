@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from stages.reports.findings import Statement
 from stages.reports.lexicon import Lexicon
-from stages.reports.places import Place
+from stages.reports.placement import Place
+from stages.reports.utterances import Statement
 
 # A place carries over to what depends on it for so many sentences.
 _MAX_CARRY = 2
@@ -34,6 +34,8 @@ class ReportLinker:
     located: list[Located] = field(default_factory=list)
     #: positions in ``located`` of the sentence that named a place last
     _last: list[int] = field(default_factory=list)
+    #: section, sentence and places of what was only referred to since
+    _referred: tuple[str, int, list[Place]] = ("", 0, [])
 
     def add(
         self,
@@ -44,6 +46,8 @@ class ReportLinker:
         *,
         is_anaphoric: bool,
         loose_signals: dict[str, str],
+        loose_size_mm: float | None = None,
+        referred: Sequence[Place] = (),
     ) -> None:
         """Take in the statements of the next sentence.
 
@@ -54,9 +58,12 @@ class ReportLinker:
             text: the sentence.
             is_anaphoric: whether the sentence refers to a place spoken of before.
             loose_signals: signals for what was said before, used if the sentence says nothing itself.
+            loose_size_mm: a size for what was said before, likewise.
+            referred: places of what the sentence only refers to; what depends on a place may lie there.
         """
         if not any(statement.is_positive for statement in statements):
             self._add_signals(loose_signals, section, sentence)
+            self._add_size(loose_size_mm, section, sentence)
         recent = self._recent(section, sentence)
         placed = []
         for statement in statements:
@@ -65,6 +72,8 @@ class ReportLinker:
         self.located += [Located(statement, section, sentence, text) for statement in placed]
         named = [first + i for i, s in enumerate(placed) if s.is_positive and s.place.site]
         self._last = named or self._last
+        if referred and not named:
+            self._last, self._referred = [], (section, sentence, list(referred))
 
     def finish(self) -> list[Located]:
         """The statements of the report, one for each finding, site, side and assertion."""
@@ -81,6 +90,8 @@ class ReportLinker:
     def _recent(self, section: str, sentence: int) -> list[Place]:
         near = [self.located[i] for i in self._last]
         near = [one for one in near if one.section == section and sentence - one.sentence <= _MAX_CARRY]
+        if not near and self._referred[0] == section and sentence - self._referred[1] <= _MAX_CARRY:
+            return self._referred[2]
         return self._without_fluid(list(dict.fromkeys(one.statement.place for one in near)))
 
     def _without_fluid(self, places: list[Place]) -> list[Place]:
@@ -143,6 +154,18 @@ class ReportLinker:
                 merged = replace(one.statement, signals={**signals, **one.statement.signals})
                 self.located[index] = replace(one, statement=merged)
 
+    def _add_size(self, size_mm: float | None, section: str, sentence: int) -> None:
+        """Give a size to the one finding of the sentence before ("There is a mass. It measures 3 cm.")."""
+        near = [
+            i for i in self._last if self.located[i].section == section and sentence - self.located[i].sentence == 1
+        ]
+        if size_mm is None or len({self.located[i].statement.span for i in near}) != 1:
+            return
+        for index in near:
+            one = self.located[index]
+            if one.statement.size_mm is None:
+                self.located[index] = replace(one, statement=replace(one.statement, size_mm=size_mm))
+
     def _normal(self) -> str:
         return self.lexicon.rules["descriptions"]["normal"]
 
@@ -192,7 +215,8 @@ class ReportLinker:
                 said = kept[target].statement
                 if said.finding == one.statement.finding:
                     continue
-                merged = replace(said, signals={**one.statement.signals, **said.signals})
+                signals = {**one.statement.signals, **said.signals}
+                merged = replace(said, signals=signals, course=said.course or one.statement.course)
                 kept[target] = replace(kept[target], statement=merged)
                 del kept[index]
         return [kept[index] for index in sorted(kept)]
@@ -216,7 +240,13 @@ def _merge(located: Iterable[Located]) -> list[Located]:
             continue
         kept = merged[key].statement
         size_mm = kept.size_mm if kept.size_mm is not None else said.size_mm
-        joined = replace(kept, signals={**said.signals, **kept.signals}, size_mm=size_mm)
+        joined = replace(
+            kept,
+            signals={**said.signals, **kept.signals},
+            size_mm=size_mm,
+            course=kept.course or said.course,
+            earlier_mm=kept.earlier_mm if kept.earlier_mm is not None else said.earlier_mm,
+        )
         merged[key] = replace(merged[key], statement=joined)
     return list(merged.values())
 

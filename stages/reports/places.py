@@ -4,23 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from stages.reports.lexicon import Lexicon
+from stages.reports.placement import Group, Place, combine, contradict, without_brackets
 from stages.reports.sentences import Mention, Sentence
 
 _LOBAR_PRIORITY = 1
 _MAX_ADJECTIVES = 4
-
-
-@dataclass(frozen=True)
-class Place:
-    """One site and side; either may be unknown."""
-
-    site: str | None = None
-    side: str | None = None
-    #: said to be in the white matter, whatever the site
-    is_white_matter: bool = False
+_MAX_ASIDE = 3
 
 
 @dataclass
@@ -48,17 +39,6 @@ class _Item:
         return True
 
 
-@dataclass(frozen=True)
-class Group:
-    """Places that one list names, and the tokens it covers."""
-
-    start: int
-    end: int
-    places: tuple[Place, ...]
-    #: next to these places rather than in them
-    is_beside: bool = False
-
-
 class Places:
     """Reads the places of one language."""
 
@@ -69,6 +49,8 @@ class Places:
         self._prepositions = frozenset(map(str, words["prepositions"]))
         self._joins = frozenset(map(str, words["coordinations"]))
         self._breaks = self._prepositions | self._joins | frozenset(map(str, words["attribute_breaks"]))
+        self._asides = frozenset(map(str, words["asides"]))
+        self._copulas = frozenset(map(str, words["copulas"]))
         self._is_head_last = language == "en"
         self._priority = {code: site.rules.get("priority", _LOBAR_PRIORITY) for code, site in lexicon.sites.items()}
         self._sided = {code: site.rules.get("has_side", True) for code, site in lexicon.sites.items()}
@@ -79,6 +61,8 @@ class Places:
         """The lists of places of a sentence, by position."""
         groups: list[Group] = []
         for run in self._runs(sentence):
+            if self._is_pronoun(sentence, run):
+                continue
             if groups and groups[-1].places[0].site and all(m.kind == "white_matter" for _, m in run):
                 continue  # "subcortical spots of white matter lesions": an adjective, no second place
             group = self._group(sentence, run)
@@ -86,7 +70,7 @@ class Places:
                 side = group.places[0].side
                 groups[-1] = replace(groups[-1], places=tuple(replace(p, side=side) for p in groups[-1].places))
             elif groups and self._is_named_twice(sentence, groups[-1], group):
-                places = tuple(_combine(groups[-1], group, self._merge))
+                places = tuple(combine(groups[-1], group, self._merge))
                 groups[-1:] = [replace(groups[-1], places=places), replace(group, places=places)]
             else:
                 groups.append(group)
@@ -105,14 +89,23 @@ class Places:
         before = [group for group in inside if group.end <= mention.start]
         after = [group for group in inside if group.start >= mention.end]
         own = next((g for g in reversed(before) if self._is_attribute(sentence, g, mention)), None)
-        complements = [g for g in after if self._is_complement(sentence, mention, g, bool(before))]
+        has_topic = any(place.site for group in before for place in group.places)
+        complements = [g for g in after if self._is_complement(sentence, mention, g, has_topic)]
         following = self._complement(sentence, complements)
         if following and (own or reach == "phrase") and self._is_shared(sentence, mention, following):
             following = None
+        if own is not None and following and contradict(own, following):
+            following = None
         if own is not None:
             needs_more = any(place.side is None or place.site is None for place in own.places)
-            return list(_combine(own, following, self._merge)) if following and needs_more else list(own.places)
+            return list(combine(own, following, self._merge)) if following and needs_more else list(own.places)
         topic = before[-1] if before and self._reaches(sentence, before[-1], mention, reach) else None
+        if (
+            topic and following and all(p.site is None for p in topic.places)
+        ):  # "left MCA infarct, involving the insula"
+            return list(combine(following, topic, self._merge))
+        if topic and following and all(p.site is None for p in following.places):  # "Cerebellum: lacune on the right"
+            return list(topic.places if contradict(topic, following) else combine(topic, following, self._merge))
         chosen = (following or topic) if self._is_head_last else (topic or following)
         return list(chosen.places) if chosen else []
 
@@ -124,7 +117,7 @@ class Places:
         sited = next((group for group in complements if group.places[0].site), None)
         if sited is None or any(first.end <= m.start < sited.start for m in sentence.of("finding")):
             return first
-        places = tuple(_combine(sited, first, self._merge))
+        places = tuple(combine(sited, first, self._merge))
         return replace(sited, places=places) if all(p.side is None for p in sited.places) else sited
 
     def _is_named_twice(self, sentence: Sentence, one: Group, other: Group) -> bool:
@@ -139,6 +132,8 @@ class Places:
 
     def _is_attribute(self, sentence: Sentence, group: Group, mention: Mention) -> bool:
         gap = sentence.words[group.end : mention.start]
+        if gap and gap[0] in self._copulas:  # "the left temporal lobe is atrophic"
+            return len(gap) <= _MAX_ADJECTIVES and not (self._breaks - self._copulas).intersection(gap)
         cues = sentence.of("negation_before", "uncertainty_before", "terminators")
         return (
             len([w for w in gap if w not in self._chain]) <= _MAX_ADJECTIVES
@@ -148,13 +143,25 @@ class Places:
 
     def _is_complement(self, sentence: Sentence, mention: Mention, group: Group, has_topic: bool) -> bool:
         gap = sentence.words[mention.end : group.start]
-        is_apposed = self._is_head_last and gap in ((), (",",)) and not has_topic
+        lead = tuple(word for word in gap if word not in self._chain and word != "and")
+        is_apposed = self._is_head_last and self._is_aside(sentence, mention, group, lead) and not has_topic
         if not (is_apposed or self._prepositions.intersection((*gap, sentence.words[group.start]))):
             return False
-        if any(mention.end <= stop.start < group.start for stop in sentence.of("terminators")):
+        if any(self._is_stop(sentence, stop, mention.end, group.start) for stop in sentence.of("terminators")):
             return False
         others = [m for m in sentence.of("finding") if mention.end <= m.start and m.end <= group.start]
         return not (has_topic and others and self._joins.intersection(gap))
+
+    def _is_aside(self, sentence: Sentence, mention: Mention, group: Group, lead: tuple[str, ...]) -> bool:
+        """Whether a place is set beside a finding: "infarct, left thalamus", "haemosiderin staining, left putamen"."""
+        if not lead or lead == (",",):
+            return True
+        is_set = lead[-1] == "," and len(lead) <= _MAX_ASIDE and not self._breaks.intersection(lead[:-1])
+        return is_set and not any(mention.end <= m.start < group.start for m in sentence.of("finding", "change"))
+
+    def _is_stop(self, sentence: Sentence, stop: Mention, start: int, end: int) -> bool:
+        """Whether a word that ends a scope stands between two tokens, and not just as an aside ("is now seen in")."""
+        return start <= stop.start < end and sentence.words[stop.start] not in self._asides
 
     def _reaches(self, sentence: Sentence, group: Group, mention: Mention, reach: str) -> bool:
         return reach == "sentence" or (reach == "clause" and "," not in sentence.words[group.end : mention.start])
@@ -167,8 +174,9 @@ class Places:
     def _runs(self, sentence: Sentence) -> Iterator[list[tuple[str, Mention]]]:
         """Runs of place words with their link to the word before: chain (one place) or list."""
         run: list[tuple[str, Mention]] = []
-        for mention in sentence.mentions:
-            if mention.kind not in ("site", "side", "white_matter"):
+        for named in sentence.mentions:
+            mention = _resolved(sentence, named) if named.kind == "same_side" else named
+            if mention is None or mention.kind not in ("site", "side", "white_matter"):
                 continue
             link = self._link(sentence, run[-1][1], mention) if run else None
             if run and link is None:
@@ -178,8 +186,12 @@ class Places:
         if run:
             yield run
 
+    def _is_pronoun(self, sentence: Sentence, run: list[tuple[str, Mention]]) -> bool:
+        """Whether a run is no place but "both" of what was said before: "two foci, both bright on T2"."""
+        return len(run) == 1 and sentence.words[run[0][1].start : run[0][1].end] == ("both",)
+
     def _link(self, sentence: Sentence, one: Mention, other: Mention) -> str | None:
-        gap = sentence.words[one.end : other.start]
+        gap = without_brackets(sentence.words[one.end : other.start])
         if all(word in self._chain for word in gap):
             return "chain"
         return "list" if all(word in self._chain or word in self._list for word in gap) else None
@@ -207,9 +219,12 @@ class Places:
 
     def _share_sides(self, items: list[_Item]) -> None:
         last = items[-1]
-        if last.side and not last.is_side_first:
+        is_bare = not last.sites and len(items) > 1
+        if last.side and (is_bare or not last.is_side_first):
             for item in items[:-1]:
                 item.side = item.side or self._fit(last.side, item)
+        if is_bare and any(item.side == last.side for item in items[:-1]):
+            items.pop()  # "in the occipital horns, left more than right"
         for item, following in zip(items, items[1:], strict=False):
             if following.side is None and item.side and item.is_side_first:
                 following.side, following.is_side_first = self._fit(item.side, following), True
@@ -235,10 +250,10 @@ class Places:
         return Place(sites[0] if sites else None, one.side or other.side, is_white_matter)
 
 
-def _combine(own: Group, following: Group, merge: Any) -> Iterator[Place]:
-    """Fill what an attribute leaves open from the phrase after the finding."""
-    merged = [merge(one, other) for one in own.places for other in following.places]
-    yield from dict.fromkeys(merged)
+def _resolved(sentence: Sentence, mention: Mention) -> Mention | None:
+    """The side that "ipsilateral" means: the last one named before it."""
+    named = [side for side in sentence.of("side") if side.end <= mention.start and side.value in ("left", "right")]
+    return replace(mention, kind="side", values=named[-1].values) if named else None
 
 
 def _is_side_of(group: Group, after: Group, sentence: Sentence) -> bool:
@@ -246,8 +261,3 @@ def _is_side_of(group: Group, after: Group, sentence: Sentence) -> bool:
     gap = sentence.words[group.end : after.start]
     is_bare = all(place.site is None for place in after.places) and len(after.places) == 1
     return is_bare and "," not in gap and len(gap) <= _MAX_ADJECTIVES and not any(p.side for p in group.places)
-
-
-def at_site(places: list[Place], site: str) -> list[Place]:
-    """The same sides at another site; a place of unknown side if there is none."""
-    return list(dict.fromkeys(replace(place, site=site) for place in places)) or [Place(site)]

@@ -1,21 +1,14 @@
-"""Signal in each sequence, and sizes, as a sentence states them."""
+"""Signal in each sequence, as a sentence states it."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from stages.reports.sentences import Mention, Sentence
 
 _MAX_GAP = 7
-_SIZE = re.compile(
-    r"(?<![\d.])(\d{1,3}(?:\.\d+)?)\s*(?:mm|cm|毫米|厘米)?"
-    r"(?:\s*[x×*X乘]\s*(\d{1,3}(?:\.\d+)?)\s*(?:mm|cm|毫米|厘米)?)?"
-    r"(?:\s*[x×*X乘]\s*(\d{1,3}(?:\.\d+)?)\s*)?\s*[-]?\s*(mm|cm|毫米|厘米)(?![A-Za-z²³])",
-)
-_MM_PER_UNIT = {"mm": 1.0, "毫米": 1.0, "cm": 10.0, "厘米": 10.0}
 
 
 @dataclass(frozen=True)
@@ -33,10 +26,13 @@ class Signals:
     def __init__(self, language: Mapping[str, Any]) -> None:
         self._joins = frozenset(map(str, language["signal_joins"]))
         self._prepositions = frozenset(map(str, language["signal_prepositions"]))
+        self._lengths = _lengths(language["pairs"])
+        self._list = frozenset(map(str, language["pair_joins"]))
 
     def of(self, sentence: Sentence) -> list[Signal]:
         """The signals of a sentence, each with its sequence where one is named."""
         signals = [Signal(m.values[0], m.values[1], m) for m in sentence.of("pair")]
+        signals += [signal for m in sentence.of("pair") for signal in self._elided(sentence, m)]
         runs = self._runs(sentence)
         for mention in sentence.of("signal"):
             run = self._run_of(sentence, mention, runs)
@@ -45,6 +41,17 @@ class Signals:
         for mention in sentence.of("weak"):
             signals += self._weak(sentence, mention, runs)
         return sorted(signals, key=lambda signal: signal.mention.start)
+
+    def _elided(self, sentence: Sentence, pair: Mention) -> list[Signal]:
+        """The next sequence of a relaxation time, where its word is not said again: "长T1、T2"."""
+        length = "".join(sentence.words[pair.start : pair.end])[: -len(pair.value)]
+        for sequence in sentence.of("sequence"):
+            gap = sentence.words[pair.end : sequence.start]
+            if sequence.start >= pair.end and len(gap) <= 1 and self._list.issuperset(gap):
+                signal = self._lengths.get((length, sequence.value))
+                if signal is not None:
+                    return [Signal(sequence.value, signal, Mention("pair", pair.values, pair.start, sequence.end))]
+        return []
 
     def _runs(self, sentence: Sentence) -> list[list[Mention]]:
         """Sequences that are named in one breath: "T1 and T2"."""
@@ -86,20 +93,11 @@ class Signals:
         return len(gap) <= _MAX_GAP and all(word in self._joins for word in gap)
 
 
-@dataclass(frozen=True)
-class Size:
-    """A diameter and where in the section it stands (code points)."""
-
-    size_mm: float
-    start: int
-    end: int
-
-
-def sizes(sentence: Sentence) -> list[Size]:
-    """The measured diameters of a sentence; of "3 x 2 cm" the largest."""
-    found = []
-    for match in _SIZE.finditer(sentence.text):
-        factor = _MM_PER_UNIT[match.group(4)]
-        size_mm = factor * max(float(value) for value in match.groups()[:3] if value)
-        found.append(Size(size_mm, sentence.start + match.start(), sentence.start + match.end()))
-    return found
+def _lengths(pairs: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str], str]:
+    """What a word before a sequence says of it: "长" of T1 low, of T2 high."""
+    return {
+        (term.lower()[: -len(pair["sequence"])], pair["sequence"]): pair["signal"]
+        for pair in pairs
+        for term in map(str, pair["terms"])
+        if term.endswith(pair["sequence"])
+    }

@@ -124,6 +124,7 @@ def _entries(lexicon: Lexicon, language: str) -> Iterator[tuple[str, Entry]]:
     for kind, group in (("side", "sides"), ("sequence", "sequences"), ("signal", "signals"), ("weak", "weak_signals")):
         for value, terms in words[group].items():
             yield from _each(terms, Entry(kind, (value,)))
+    yield from _each(words["same_side"], Entry("same_side"))
     for pair in words["pairs"]:
         yield from _each(pair["terms"], Entry("pair", (pair["sequence"], pair["signal"])))
     for kind in _CUES:

