@@ -104,6 +104,12 @@ def matching_losses(logits_BB: Tensor) -> tuple[Tensor, Tensor]:
     )
 
 
+def contrast_losses(logits_BB: Tensor) -> dict[str, Tensor]:
+    """Terms of CLIP by name, ½CE(Z, I) and ½CE(Zᵀ, I), means over the batch. Scalars."""
+    image_to_text_B, text_to_image_B = matching_losses(logits_BB)
+    return {"image_to_text": image_to_text_B.mean() / 2, "text_to_image": text_to_image_B.mean() / 2}
+
+
 def label_loss(label_head: nn.Linear, batch: Batch) -> Tensor:
     """Binary cross-entropy of every known label of the images, averaged over them; unknown ones are masked.
 

@@ -19,10 +19,10 @@ from stages.pretraining.batch import Batch, Facts, Need
 from stages.pretraining.objectives.base import (
     LogitScale,
     Outcome,
+    contrast_losses,
     cosine_logits,
     entropy,
     matching_loss,
-    matching_losses,
     own_pairs,
     paired_texts,
     required,
@@ -109,18 +109,13 @@ class Selip(nn.Module):
     def _released(self, batch: Batch) -> Outcome:
         logits_BB = cosine_logits(batch.image_BD, paired_texts(batch), self.scale())
         targets_BB = self._released_targets(batch)
-        image_to_text_B, text_to_image_B = matching_losses(logits_BB)
+        contrast = contrast_losses(logits_BB)
         divergence = [
             functional.kl_div(logits.log_softmax(dim=-1), targets_BB, reduction="batchmean") / 2
             for logits in (logits_BB, logits_BB.T)
         ]
         return Outcome(
-            {
-                "image_to_text": image_to_text_B.mean() / 2,
-                "text_to_image": text_to_image_B.mean() / 2,
-                "image_to_text_similarity": divergence[0],
-                "text_to_image_similarity": divergence[1],
-            },
+            contrast | {"image_to_text_similarity": divergence[0], "text_to_image_similarity": divergence[1]},
             {"effective_targets": entropy(targets_BB).mean().exp(), "own_mass": targets_BB.diagonal().mean()},
         )
 
