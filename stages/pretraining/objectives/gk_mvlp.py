@@ -34,7 +34,7 @@ from torch.nn import functional
 
 from stages.params import Params as BaseParams
 from stages.pretraining.batch import Batch, Facts, Need, Regions
-from stages.pretraining.knowledge import GroundedKnowledge, permute_regions
+from stages.pretraining.knowledge import GroundedKnowledge, PromptLayout, permute_regions
 from stages.pretraining.objectives.base import (
     LogitScale,
     Outcome,
@@ -110,18 +110,21 @@ class GkMvlp(nn.Module):
         self.params = params
         self.tells_presence = params.has_presence_loss
         self.scale = LogitScale(params.temperature, is_learnable=params.is_temperature_learnable)
-        self.knowledge = GroundedKnowledge(
-            facts.embedding_dim,
-            _required_knowledge(facts, params.knowledge),
-            len(facts.regions),
+        layout = PromptLayout(
             width=params.width,
             depth=params.depth,
             num_heads=params.num_heads,
             mlp_ratio=params.mlp_ratio,
             num_reads=params.num_reads,
             memory_width=params.decoder_width,
-            is_head_P=facts.is_head_P,
             has_global_tokens=params.has_global_tokens,
+        )
+        self.knowledge = GroundedKnowledge(
+            facts.embedding_dim,
+            _required_knowledge(facts, params.knowledge),
+            len(facts.regions),
+            layout,
+            facts.is_head_P,
         )
         self.matching = TextMatching(facts.embedding_dim, params.decoder_width, params.decoder_heads)
         self.decoder = ReportDecoder(
