@@ -67,10 +67,15 @@ def main(
 
 
 def settings_of(shared: PretrainParams, entry: ObjectiveEntry) -> dict[str, Any]:
-    """Collect what a training depends on; other seeds and where files lie make no difference."""
+    """Collect what a training depends on; other seeds and where files lie make no difference.
+
+    Args:
+        shared: with what the entry has in its place.
+        entry: of which the rest counts.
+    """
     return {
         "pretrain": shared.model_dump(exclude={"seeds"}),
-        "objective": entry.model_dump(exclude={"similarity", "labels", "regions"}),
+        "objective": entry.model_dump(exclude={"similarity", "labels", "regions", "batching", "updates"}),
     }
 
 
