@@ -121,8 +121,13 @@ def label_loss(label_head: nn.Linear, batch: Batch) -> Tensor:
     with torch.autocast(batch.image_BD.device.type, enabled=False):
         scores_BC = label_head(batch.image_BD.float())
         losses_BC = functional.binary_cross_entropy_with_logits(scores_BC, batch.labels_BC.float(), reduction="none")
-        is_known_BC = batch.is_known_BC.float()
-        return (losses_BC * is_known_BC).sum() / is_known_BC.sum().clamp(min=1)
+        return counted_mean(losses_BC, batch.is_known_BC)
+
+
+def counted_mean(values: Tensor, is_counted: Tensor) -> Tensor:
+    """Mean of the values that count, 0 where none does. Scalar."""
+    weights = is_counted.float()
+    return (values * weights).sum() / weights.sum().clamp(min=1)
 
 
 def soft_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
