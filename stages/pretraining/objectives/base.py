@@ -150,17 +150,19 @@ def soft_targets(blend_UU: Tensor, text_index_B: Tensor, count_U: Tensor) -> tup
     return blend_UU[text_index_B], (blend_UU / count_U)[:, text_index_B]
 
 
-def matching_loss(logits_BU: Tensor, blend_UU: Tensor, text_index_B: Tensor) -> Outcome:
+def matching_loss(batch: Batch, blend_UU: Tensor, scale: Tensor) -> Outcome:
     """Soft matching of images with unique texts, L = ½[mean_i CE(Z_i, T_i) + Σ_u (n_u/B)·CE(Zᵀ_u, R_u)].
 
     Args:
-        logits_BU: Z.
+        batch: whose scaled cosines are Z.
         blend_UU: A, mass that each text gives to every text; rows sum to 1.
-        text_index_B: text of each image.
+        scale: of the cosines.
 
     Returns:
         The terms of both directions, and how soft their targets are.
     """
+    text_index_B = batch.text_index_B
+    logits_BU = cosine_logits(batch.image_BD, batch.text_UD, scale)
     count_U = torch.bincount(text_index_B, minlength=len(blend_UU)).float()
     share_U = count_U / len(text_index_B)
     image_targets_BU, text_targets_UB = soft_targets(blend_UU, text_index_B, count_U)
@@ -168,6 +170,7 @@ def matching_loss(logits_BU: Tensor, blend_UU: Tensor, text_index_B: Tensor) -> 
     text_to_image = (share_U * soft_cross_entropy(logits_BU.T, text_targets_UB)).sum() / 2
     target_entropy = (entropy(image_targets_BU).mean() + (share_U * entropy(text_targets_UB)).sum()) / 2
     logged = {
+        "logit_scale": scale.detach(),
         "excess": (image_to_text + text_to_image - target_entropy).detach(),
         "effective_targets": entropy(image_targets_BU).mean().exp(),
         "own_mass": (share_U * blend_UU.diagonal()).sum(),
