@@ -38,10 +38,8 @@ def main(
 ) -> None:
     """Train every seed, resuming what was interrupted, and export the encoders."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    shared = load("pretrain", PretrainParams, params)
     entry = load(f"objectives.{name}", ObjectiveEntry, params)
-    own = {"batching": entry.batching or shared.batching, "updates": entry.updates or shared.updates}
-    shared = shared.model_copy(update=own)
+    shared = entry.override(load("pretrain", PretrainParams, params))
     objective = find_objective(entry.method)
     objective_params = read_params(objective, entry.params, f"objectives.{name}.params")
     inputs = Inputs(volumes, texts, splits, similarity, labels, findings, regions)
@@ -69,10 +67,15 @@ def main(
 
 
 def settings_of(shared: PretrainParams, entry: ObjectiveEntry) -> dict[str, Any]:
-    """Collect what a training depends on; other seeds and where files lie make no difference."""
+    """Collect what a training depends on; other seeds and where files lie make no difference.
+
+    Args:
+        shared: with what the entry has in its place.
+        entry: of which the rest counts.
+    """
     return {
         "pretrain": shared.model_dump(exclude={"seeds"}),
-        "objective": entry.model_dump(exclude={"similarity", "labels", "regions"}),
+        "objective": entry.model_dump(exclude={"similarity", "labels", "regions", "batching", "updates"}),
     }
 
 

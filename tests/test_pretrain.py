@@ -77,6 +77,19 @@ def test_an_objective_may_train_for_other_updates_than_the_rest(cohort, tmp_path
     assert curve.splitlines()[-1].startswith("5\t")
 
 
+def test_an_entry_that_spells_out_what_all_share_is_the_same_training():
+    shared = PretrainParams(seeds=[0], sequences=["t1"], updates=9)
+    entry = ObjectiveEntry(method="clip", similarity="none", labels="none", regions="none")
+
+    def settings(**own):
+        changed = entry.model_copy(update=own)
+        return pretrain.settings_of(changed.override(shared), changed)
+
+    assert settings(updates=9, batching="mixed") == settings()
+    assert settings(updates=8) != settings()
+    assert settings(batching="distinct") != settings()
+
+
 @pytest.mark.parametrize("name", TRAINED)
 def test_every_objective_trains_and_embeds(cohort, tmp_path, name):
     train(cohort, tmp_path, name, seeds="0, 4")

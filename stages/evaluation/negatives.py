@@ -144,8 +144,8 @@ class Judge:
                 source = Shuffled.among(source, order.texts, order.text_ids_N, entry.shuffle_seed)
         quantile = None if source is None else lambda level: source.off_diagonal_quantile(order.text_ids_N, level)
         objective = found(params, replace(_ANY_FACTS, similarity_quantile=quantile))
-        batching, num_updates = entry.batching or order.params.batching, entry.updates or order.params.updates
-        return cls(name, objective, entry.text_view == "sentence", source, batching, num_updates)
+        own = entry.override(order.params)
+        return cls(name, objective, entry.text_view == "sentence", source, own.batching, own.updates)
 
     @torch.no_grad()
     def targets(self, text_ids_B: np.ndarray) -> np.ndarray | None:

@@ -1,6 +1,7 @@
 """Building blocks of the towers, in plain torch.
 
-Shape suffixes: B batch, N tokens, Q queries, W width, H heads, K width of a head.
+Shape suffixes: B batch, N tokens, Q queries, W width, H heads, K width of a head; of images S sequences,
+C channels, X the spatial axes.
 """
 
 from __future__ import annotations
@@ -13,6 +14,17 @@ from torch.nn import functional
 def channels_last(num_dimensions: int) -> torch.memory_format:
     """Memory layout of tensors (B, C, X) in which convolutions with few channels C are fastest on a CPU."""
     return torch.channels_last_3d if num_dimensions == 5 else torch.channels_last
+
+
+def over_space(values_BC: Tensor, image_BCX: Tensor) -> Tensor:
+    """Give values of an image's channels its spatial axes, of size 1, to broadcast with it. Shape (B, C, 1, …)."""
+    return values_BC.view(*values_BC.shape, *(1 for _ in image_BCX.shape[2:]))
+
+
+def hide_absent(volumes_BSX: Tensor, is_present_BS: Tensor) -> Tensor:
+    """Set absent sequences to 0. Shape (B, S, X)."""
+    # chosen and not multiplied: an absent slot may hold anything, NaN included.
+    return torch.where(over_space(is_present_BS, volumes_BSX), volumes_BSX, 0)
 
 
 def attend(query_BHQK: Tensor, key_BHNK: Tensor, value_BHNK: Tensor) -> Tensor:

@@ -16,7 +16,15 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from stages.params import Params
-from stages.pretraining.blocks import AttentionPool, ExtremePool, TransformerBlock, channels_last, projection_head
+from stages.pretraining.blocks import (
+    AttentionPool,
+    ExtremePool,
+    TransformerBlock,
+    channels_last,
+    hide_absent,
+    over_space,
+    projection_head,
+)
 
 Projection = Literal["linear", "mlp"]
 
@@ -76,17 +84,14 @@ class SequenceStem(nn.Module):
 
     def see(self, volumes_BSX: Tensor, is_present_BS: Tensor) -> Tensor:
         """Return what the first convolution makes of the sequences present, on its finer grid. Shape (B, C, X)."""
-        # chosen and not multiplied: an absent slot may hold anything, NaN included.
-        is_present_BSX = is_present_BS.view(*is_present_BS.shape, *(1 for _ in volumes_BSX.shape[2:]))
-        shown_BSX = torch.where(is_present_BSX, volumes_BSX, 0)
+        shown_BSX = hide_absent(volumes_BSX, is_present_BS)
         return functional.gelu(self.first(shown_BSX.contiguous(memory_format=channels_last(shown_BSX.ndim))))
 
     def combine(self, seen_BCX: Tensor, is_present_BS: Tensor) -> Tensor:
         """Make one token of each patch of that. Shape (B, F, X)."""
         tokens_BFX = self.second(seen_BCX)
         shift_BF = is_present_BS.to(self.sequence_embedding.dtype) @ self.sequence_embedding
-        shift_BFX = shift_BF.view(*shift_BF.shape, *(1 for _ in tokens_BFX.shape[2:]))
-        return functional.gelu(tokens_BFX + self.position + shift_BFX)
+        return functional.gelu(tokens_BFX + self.position + over_space(shift_BF, tokens_BFX))
 
 
 class Merge(nn.Module):

@@ -7,6 +7,7 @@ V width of the memory.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -117,6 +118,29 @@ class Grounded(NamedTuple):
     memory_BMV: Tensor
 
 
+@dataclass(frozen=True, kw_only=True)
+class PromptLayout:
+    """How the prompts, their transformer and the memory are laid out.
+
+    Attributes:
+        width: W, divisible by ``num_heads``.
+        depth: layers.
+        num_heads: attention heads of a layer.
+        mlp_ratio: how much wider than the prompts the network of a layer is.
+        num_reads: Q.
+        memory_width: V.
+        has_global_tokens: whether prompts and memory see the image as a whole.
+    """
+
+    width: int
+    depth: int
+    num_heads: int
+    mlp_ratio: int
+    num_reads: int
+    memory_width: int
+    has_global_tokens: bool
+
+
 class GroundedKnowledge(nn.Module):
     """One prompt for every finding in every region, whatever the report says, updated by what an image shows.
 
@@ -131,19 +155,7 @@ class GroundedKnowledge(nn.Module):
     is_head_P: Tensor | None
 
     def __init__(
-        self,
-        embedding_dim: int,
-        knowledge_FE: Tensor,
-        num_regions: int,
-        *,
-        width: int,
-        depth: int,
-        num_heads: int,
-        mlp_ratio: int,
-        num_reads: int,
-        memory_width: int,
-        is_head_P: Tensor | None,
-        has_global_tokens: bool,
+        self, embedding_dim: int, knowledge_FE: Tensor, num_regions: int, layout: PromptLayout, is_head_P: Tensor | None
     ) -> None:
         """Draw the weights.
 
@@ -151,40 +163,35 @@ class GroundedKnowledge(nn.Module):
             embedding_dim: D.
             knowledge_FE: frozen sentence embedding of what is known of each finding.
             num_regions: R.
-            width: W, divisible by ``num_heads``.
-            depth: layers.
-            num_heads: attention heads of a layer.
-            mlp_ratio: how much wider than the prompts the network of a layer is.
-            num_reads: Q.
-            memory_width: V.
+            layout: of prompts, layers and memory.
             is_head_P: patches that the global reads are taken from; None takes all.
-            has_global_tokens: whether prompts and memory see the image as a whole.
         """
         super().__init__()
-        num_findings, text_width = knowledge_FE.shape
+        (num_findings, text_width), width = knowledge_FE.shape, layout.width
         # Sentence embeddings have length 1; as deep in the sum as patches, findings are told apart from the start.
         standard_FE = functional.layer_norm(knowledge_FE.float(), (text_width,))
         self.register_buffer("knowledge_FE", standard_FE, persistent=False)
         self.register_buffer("is_head_P", is_head_P, persistent=False)
-        self.has_global_tokens = has_global_tokens
+        self.has_global_tokens = layout.has_global_tokens
         self.patch_norm = nn.LayerNorm(embedding_dim)
         self.patch_projection = nn.Linear(embedding_dim, width, bias=False)
         self.knowledge_projection = nn.Linear(text_width, width, bias=False)
         self.position = nn.Parameter(torch.randn(num_regions, width) * 0.5)
         self.prompt_norm = nn.LayerNorm(width)
-        self.reader = RegionReader(width, num_reads)
-        if has_global_tokens:
+        self.reader = RegionReader(width, layout.num_reads)
+        if layout.has_global_tokens:
             self.image_token = nn.Sequential(
                 nn.LayerNorm(embedding_dim), nn.Linear(embedding_dim, width), nn.LayerNorm(width)
             )
-            self.global_memory = nn.Linear(width, memory_width)
+            self.global_memory = nn.Linear(width, layout.memory_width)
         self.layers = nn.ModuleList(
-            AxialLayer(width, num_heads, mlp_ratio, has_context=number % 2 == 0) for number in range(depth)
+            AxialLayer(width, layout.num_heads, layout.mlp_ratio, has_context=number % 2 == 0)
+            for number in range(layout.depth)
         )
         self.norm = nn.LayerNorm(width)
         self.finding_query = nn.Linear(text_width, width)
-        self.region_memory = nn.Linear(num_findings * width, memory_width)
-        self.finding_memory = nn.Linear(num_regions * width, memory_width)
+        self.region_memory = nn.Linear(num_findings * width, layout.memory_width)
+        self.finding_memory = nn.Linear(num_regions * width, layout.memory_width)
 
     def forward(self, image_BD: Tensor, patch_BPD: Tensor, weight_BRP: Tensor) -> Grounded:
         """Ground the knowledge in images.

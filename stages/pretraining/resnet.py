@@ -12,7 +12,7 @@ import torch
 from monai.networks.nets.resnet import resnet50
 from torch import Tensor, nn
 
-from stages.pretraining.blocks import AttentionPool, projection_head
+from stages.pretraining.blocks import AttentionPool, hide_absent, over_space, projection_head
 from stages.pretraining.encoders import ImageEncoderParams, Projection, check_images
 
 _LAST_WIDTH = 2048
@@ -71,10 +71,8 @@ class ResNetEncoder(nn.Module):
 
     def _inputs(self, volumes_BSX: Tensor, is_present_BS: Tensor) -> Tensor:
         check_images(volumes_BSX, is_present_BS, self.num_sequences)
-        present_BSX = is_present_BS.view(*is_present_BS.shape, *(1 for _ in volumes_BSX.shape[2:]))
-        image_BSX = volumes_BSX.masked_fill(~present_BSX, 0)
-        presence_BSX = present_BSX.to(volumes_BSX.dtype).expand_as(volumes_BSX)
-        return torch.cat([image_BSX, presence_BSX], dim=1)
+        presence_BSX = over_space(is_present_BS, volumes_BSX).to(volumes_BSX.dtype).expand_as(volumes_BSX)
+        return torch.cat([hide_absent(volumes_BSX, is_present_BS), presence_BSX], dim=1)
 
     def _maps(self, image_BCX: Tensor) -> list[Tensor]:
         network = self.network

@@ -93,3 +93,8 @@ class ObjectiveEntry(Params):
     hidden_share: float = Field(default=0.5, ge=0, lt=1)
     shuffle_seed: int | None = None
     is_trained: bool = True
+
+    def override(self, shared: PretrainParams) -> PretrainParams:
+        """Return what all objectives share, with what this entry has in its place."""
+        own = {"batching": self.batching or shared.batching, "updates": self.updates or shared.updates}
+        return shared.model_copy(update=own)

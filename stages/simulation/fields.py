@@ -51,7 +51,8 @@ def sample(field_CXYZ: Floats, voxels_3N: Floats, *, outside: Literal["nearest",
     # Torch names axes from the last one, and counts from -1 to 1.
     places_N3 = np.ascontiguousarray(voxels_3N[::-1].T) * (2 / last) - 1
     padding = "border" if outside == "nearest" else "zeros"
-    field, places = torch.from_numpy(np.ascontiguousarray(field_CXYZ)), torch.from_numpy(places_N3.astype(np.float32))
+    field = torch.from_numpy(np.ascontiguousarray(field_CXYZ))
+    places = torch.from_numpy(places_N3.astype(np.float32, copy=False))
     found = functional.grid_sample(field[None], places[None, None, None], padding_mode=padding, align_corners=True)
     return found[0, :, 0, 0].numpy()
 

@@ -6,6 +6,7 @@ import torch
 from stages.pretraining.knowledge import (
     AxialLayer,
     GroundedKnowledge,
+    PromptLayout,
     RegionReader,
     permute_regions,
     pool_regions,
@@ -26,9 +27,8 @@ def images(seed=0):
 def knowledge(*, is_head_P=None, **values):
     torch.manual_seed(1)
     settings = {"depth": 2, "num_heads": 2, "mlp_ratio": 2, "has_global_tokens": True} | values
-    return GroundedKnowledge(
-        D, torch.randn(F, E), R, width=W, num_reads=Q, memory_width=V, is_head_P=is_head_P, **settings
-    )
+    layout = PromptLayout(width=W, num_reads=Q, memory_width=V, **settings)
+    return GroundedKnowledge(D, torch.randn(F, E), R, layout, is_head_P)
 
 
 def test_pooling_is_the_slow_loop():

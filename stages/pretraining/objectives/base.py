@@ -104,6 +104,12 @@ def matching_losses(logits_BB: Tensor) -> tuple[Tensor, Tensor]:
     )
 
 
+def contrast_losses(logits_BB: Tensor) -> dict[str, Tensor]:
+    """Terms of CLIP by name, ½CE(Z, I) and ½CE(Zᵀ, I), means over the batch. Scalars."""
+    image_to_text_B, text_to_image_B = matching_losses(logits_BB)
+    return {"image_to_text": image_to_text_B.mean() / 2, "text_to_image": text_to_image_B.mean() / 2}
+
+
 def label_loss(label_head: nn.Linear, batch: Batch) -> Tensor:
     """Binary cross-entropy of every known label of the images, averaged over them; unknown ones are masked.
 
@@ -115,8 +121,13 @@ def label_loss(label_head: nn.Linear, batch: Batch) -> Tensor:
     with torch.autocast(batch.image_BD.device.type, enabled=False):
         scores_BC = label_head(batch.image_BD.float())
         losses_BC = functional.binary_cross_entropy_with_logits(scores_BC, batch.labels_BC.float(), reduction="none")
-        is_known_BC = batch.is_known_BC.float()
-        return (losses_BC * is_known_BC).sum() / is_known_BC.sum().clamp(min=1)
+        return counted_mean(losses_BC, batch.is_known_BC)
+
+
+def counted_mean(values: Tensor, is_counted: Tensor) -> Tensor:
+    """Mean of the values that count, 0 where none does. Scalar."""
+    weights = is_counted.float()
+    return (values * weights).sum() / weights.sum().clamp(min=1)
 
 
 def soft_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
@@ -139,17 +150,19 @@ def soft_targets(blend_UU: Tensor, text_index_B: Tensor, count_U: Tensor) -> tup
     return blend_UU[text_index_B], (blend_UU / count_U)[:, text_index_B]
 
 
-def matching_loss(logits_BU: Tensor, blend_UU: Tensor, text_index_B: Tensor) -> Outcome:
+def matching_loss(batch: Batch, blend_UU: Tensor, scale: Tensor) -> Outcome:
     """Soft matching of images with unique texts, L = ½[mean_i CE(Z_i, T_i) + Σ_u (n_u/B)·CE(Zᵀ_u, R_u)].
 
     Args:
-        logits_BU: Z.
+        batch: whose scaled cosines are Z.
         blend_UU: A, mass that each text gives to every text; rows sum to 1.
-        text_index_B: text of each image.
+        scale: of the cosines.
 
     Returns:
         The terms of both directions, and how soft their targets are.
     """
+    text_index_B = batch.text_index_B
+    logits_BU = cosine_logits(batch.image_BD, batch.text_UD, scale)
     count_U = torch.bincount(text_index_B, minlength=len(blend_UU)).float()
     share_U = count_U / len(text_index_B)
     image_targets_BU, text_targets_UB = soft_targets(blend_UU, text_index_B, count_U)
@@ -157,6 +170,7 @@ def matching_loss(logits_BU: Tensor, blend_UU: Tensor, text_index_B: Tensor) -> 
     text_to_image = (share_U * soft_cross_entropy(logits_BU.T, text_targets_UB)).sum() / 2
     target_entropy = (entropy(image_targets_BU).mean() + (share_U * entropy(text_targets_UB)).sum()) / 2
     logged = {
+        "logit_scale": scale.detach(),
         "excess": (image_to_text + text_to_image - target_entropy).detach(),
         "effective_targets": entropy(image_targets_BU).mean().exp(),
         "own_mass": (share_U * blend_UU.diagonal()).sum(),

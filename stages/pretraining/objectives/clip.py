@@ -10,8 +10,8 @@ from stages.pretraining.batch import Batch, Facts, Need
 from stages.pretraining.objectives.base import (
     LogitScale,
     Outcome,
+    contrast_losses,
     cosine_logits,
-    matching_losses,
     own_pairs,
     paired_texts,
 )
@@ -46,11 +46,7 @@ class Clip(nn.Module):
         """Return the loss terms of both directions."""
         scale = self.scale()
         logits_BB = cosine_logits(batch.image_BD, paired_texts(batch), scale)
-        image_to_text_B, text_to_image_B = matching_losses(logits_BB)
-        return Outcome(
-            {"image_to_text": image_to_text_B.mean() / 2, "text_to_image": text_to_image_B.mean() / 2},
-            {"logit_scale": scale.detach()},
-        )
+        return Outcome(contrast_losses(logits_BB), {"logit_scale": scale.detach()})
 
     def matching_targets(self, batch: Batch) -> Tensor:
         """Each image has one positive, its own pair. Shape (B, B)."""

@@ -10,9 +10,9 @@ from stages.pretraining.batch import Batch, Facts, Need
 from stages.pretraining.objectives.base import (
     LogitScale,
     Outcome,
+    contrast_losses,
     cosine_logits,
     label_loss,
-    matching_losses,
     own_pairs,
     paired_texts,
 )
@@ -49,12 +49,7 @@ class ClipLabels(nn.Module):
         """
         scale = self.scale()
         logits_BB = cosine_logits(batch.image_BD, paired_texts(batch), scale)
-        image_to_text_B, text_to_image_B = matching_losses(logits_BB)
-        losses = {
-            "image_to_text": image_to_text_B.mean() / 2,
-            "text_to_image": text_to_image_B.mean() / 2,
-            "labels": self.label_weight * label_loss(self.label_head, batch),
-        }
+        losses = contrast_losses(logits_BB) | {"labels": self.label_weight * label_loss(self.label_head, batch)}
         return Outcome(losses, {"logit_scale": scale.detach()})
 
     def matching_targets(self, batch: Batch) -> Tensor:

@@ -34,11 +34,12 @@ from torch.nn import functional
 
 from stages.params import Params as BaseParams
 from stages.pretraining.batch import Batch, Facts, Need, Regions
-from stages.pretraining.knowledge import GroundedKnowledge, permute_regions
+from stages.pretraining.knowledge import GroundedKnowledge, PromptLayout, permute_regions
 from stages.pretraining.objectives.base import (
     LogitScale,
     Outcome,
     cosine_logits,
+    counted_mean,
     matching_losses,
     own_pairs,
     paired_texts,
@@ -110,18 +111,21 @@ class GkMvlp(nn.Module):
         self.params = params
         self.tells_presence = params.has_presence_loss
         self.scale = LogitScale(params.temperature, is_learnable=params.is_temperature_learnable)
-        self.knowledge = GroundedKnowledge(
-            facts.embedding_dim,
-            _required_knowledge(facts, params.knowledge),
-            len(facts.regions),
+        layout = PromptLayout(
             width=params.width,
             depth=params.depth,
             num_heads=params.num_heads,
             mlp_ratio=params.mlp_ratio,
             num_reads=params.num_reads,
             memory_width=params.decoder_width,
-            is_head_P=facts.is_head_P,
             has_global_tokens=params.has_global_tokens,
+        )
+        self.knowledge = GroundedKnowledge(
+            facts.embedding_dim,
+            _required_knowledge(facts, params.knowledge),
+            len(facts.regions),
+            layout,
+            facts.is_head_P,
         )
         self.matching = TextMatching(facts.embedding_dim, params.decoder_width, params.decoder_heads)
         self.decoder = ReportDecoder(
@@ -201,7 +205,7 @@ class GkMvlp(nn.Module):
         logits_N = self.matching(memory_BMV[image_N], text_BD[text_N]).float()
         is_own_N = torch.cat([torch.ones_like(own_B), torch.zeros_like(own_B), torch.zeros_like(own_B)]).float()
         losses_N = functional.binary_cross_entropy_with_logits(logits_N, is_own_N, reduction="none")
-        return _counted_mean(losses_N, is_counted_B.repeat(3))
+        return counted_mean(losses_N, is_counted_B.repeat(3))
 
     def _language_loss(self, memory_BMV: Tensor, token_BL: Tensor) -> Tensor:
         longest = int((token_BL != PADDING).sum(dim=1).max())
@@ -222,15 +226,10 @@ def presence_loss(logits_BFR: Tensor, regions: Regions, *, is_balanced: bool) ->
     present_BFR = regions.presence_BFR.float().masked_fill(~is_counted_BFR, 0)
     losses_BFR = functional.binary_cross_entropy_with_logits(logits_BFR.float(), present_BFR, reduction="none")
     if not is_balanced:
-        return _counted_mean(losses_BFR, is_counted_BFR)
+        return counted_mean(losses_BFR, is_counted_BFR)
     is_present_BFR = present_BFR > 0
-    present, absent = (_counted_mean(losses_BFR, part) for part in (is_present_BFR, is_counted_BFR & ~is_present_BFR))
+    present, absent = (counted_mean(losses_BFR, part) for part in (is_present_BFR, is_counted_BFR & ~is_present_BFR))
     return (present + absent) / 2
-
-
-def _counted_mean(values: Tensor, is_counted: Tensor) -> Tensor:
-    weights = is_counted.float()
-    return (values * weights).sum() / weights.sum().clamp(min=1)
 
 
 def _required_knowledge(facts: Facts, kind: str) -> Tensor:

@@ -8,11 +8,11 @@ objective does: the mean intensity of each hidden patch in each sequence is pred
 from __future__ import annotations
 
 from pydantic import Field
-from torch import Tensor, autocast, nn
+from torch import autocast, nn
 
 from stages.params import Params as BaseParams
 from stages.pretraining.batch import Batch, Facts, Need
-from stages.pretraining.objectives.base import Outcome
+from stages.pretraining.objectives.base import Outcome, counted_mean
 
 
 class MaskedImage(nn.Module):
@@ -53,15 +53,10 @@ class MaskedImage(nn.Module):
             raise ValueError("hidden patches: expected tensors, got None; the loop hides them for who needs them")
         with autocast(batch.image_BD.device.type, enabled=False):
             told_BPS = self.decoder(batch.image_BD.float()).unflatten(1, self.patches_shape)
-            return Outcome({"hidden_patches": _masked_mean((told_BPS - batch.patches_BPS) ** 2, batch.is_hidden_BPS)})
+            return Outcome({"hidden_patches": counted_mean((told_BPS - batch.patches_BPS) ** 2, batch.is_hidden_BPS)})
 
     def matching_targets(self, batch: Batch) -> None:
         """No image is matched with a text."""
-
-
-def _masked_mean(values: Tensor, is_counted: Tensor) -> Tensor:
-    weights = is_counted.float()
-    return (values * weights).sum() / weights.sum().clamp(min=1)
 
 
 OBJECTIVE = MaskedImage

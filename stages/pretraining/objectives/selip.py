@@ -6,7 +6,6 @@ Shape suffixes: B images of the batch, U unique texts of the batch.
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from typing import Literal
 
 import torch
@@ -19,10 +18,10 @@ from stages.pretraining.batch import Batch, Facts, Need
 from stages.pretraining.objectives.base import (
     LogitScale,
     Outcome,
+    contrast_losses,
     cosine_logits,
     entropy,
     matching_loss,
-    matching_losses,
     own_pairs,
     paired_texts,
     required,
@@ -80,7 +79,9 @@ class Selip(nn.Module):
 
     def forward(self, batch: Batch) -> Outcome:
         """Return the loss terms of both directions, and how soft the targets are."""
-        return self._released(batch) if self.params.form == "released" else self._ours(batch)
+        if self.params.form == "released":
+            return self._released(batch)
+        return matching_loss(batch, self._blend(batch), self.scale())
 
     def matching_targets(self, batch: Batch) -> Tensor:
         """Equal and similar texts share the target. Shape (B, B)."""
@@ -88,12 +89,6 @@ class Selip(nn.Module):
             # The sum of both losses has the mean of their targets.
             return (own_pairs(batch) + self._released_targets(batch)) / 2
         return targets_of_pairs(self._blend(batch), batch.text_index_B)
-
-    def _ours(self, batch: Batch) -> Outcome:
-        scale = self.scale()
-        logits_BU = cosine_logits(batch.image_BD, batch.text_UD, scale)
-        outcome = matching_loss(logits_BU, self._blend(batch), batch.text_index_B)
-        return replace(outcome, logged={"logit_scale": scale.detach(), **outcome.logged})
 
     def _blend(self, batch: Batch) -> Tensor:
         num_texts = len(batch.text_UD)
@@ -109,18 +104,13 @@ class Selip(nn.Module):
     def _released(self, batch: Batch) -> Outcome:
         logits_BB = cosine_logits(batch.image_BD, paired_texts(batch), self.scale())
         targets_BB = self._released_targets(batch)
-        image_to_text_B, text_to_image_B = matching_losses(logits_BB)
+        contrast = contrast_losses(logits_BB)
         divergence = [
             functional.kl_div(logits.log_softmax(dim=-1), targets_BB, reduction="batchmean") / 2
             for logits in (logits_BB, logits_BB.T)
         ]
         return Outcome(
-            {
-                "image_to_text": image_to_text_B.mean() / 2,
-                "text_to_image": text_to_image_B.mean() / 2,
-                "image_to_text_similarity": divergence[0],
-                "text_to_image_similarity": divergence[1],
-            },
+            contrast | {"image_to_text_similarity": divergence[0], "text_to_image_similarity": divergence[1]},
             {"effective_targets": entropy(targets_BB).mean().exp(), "own_mass": targets_BB.diagonal().mean()},
         )
 

@@ -6,8 +6,6 @@ arXiv 2004.11362) with similarity in place of classes. Shape suffixes: B images,
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -16,7 +14,6 @@ from stages.pretraining.batch import Batch, Facts, Need
 from stages.pretraining.objectives.base import (
     LogitScale,
     Outcome,
-    cosine_logits,
     matching_loss,
     required,
     targets_of_pairs,
@@ -54,10 +51,7 @@ class Thresholded(nn.Module):
 
     def forward(self, batch: Batch) -> Outcome:
         """Return the loss terms of both directions, and how soft the targets are."""
-        scale = self.scale()
-        logits_BU = cosine_logits(batch.image_BD, batch.text_UD, scale)
-        outcome = matching_loss(logits_BU, self._blend(batch), batch.text_index_B)
-        return replace(outcome, logged={"logit_scale": scale.detach(), **outcome.logged})
+        return matching_loss(batch, self._blend(batch), self.scale())
 
     def matching_targets(self, batch: Batch) -> Tensor:
         """The positives share the target equally. Shape (B, B)."""
