@@ -12,7 +12,7 @@ results: $(VENV)/.installed  ## set up, run the pipeline, print the results tabl
 	@cat results/README.md
 
 test: $(VENV)/.installed  ## set up, run the test suite
-	pytest
+	pytest -n logical --maxprocesses 8 --dist loadfile
 
 ablations: $(VENV)/.installed  ## the ablation table, in a copy of the repository; rows that still hold are kept
 	python benchmarks/ablations.py

@@ -5,6 +5,8 @@ import subprocess
 
 from imports import PIPELINES, ROOT, stages_of
 
+from stages.imaging.reasons import reference_table
+
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
@@ -41,3 +43,8 @@ def test_every_linked_file_exists():
 def test_make_knows_the_targets_that_are_named():
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M))
     assert set(re.findall(r"\bmake ([a-z-]+)", README)) <= targets
+
+
+def test_the_reason_codes_are_those_of_the_ledger():
+    shown = README.split("<!-- reasons -->")[1].split("<!-- /reasons -->")[0]
+    assert shown.strip() == reference_table()
