@@ -112,6 +112,5 @@ def test_a_missing_package_is_told_before_anything_is_prepared(monkeypatch):
 
 
 def test_the_network_finds_the_brain_of_a_simulated_head(head):
-    pytest.importorskip("deepbet")
     mask = defacing.extract(head)
     assert mask.shape == SHAPE
