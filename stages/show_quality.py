@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -13,7 +14,7 @@ from stages.artifacts import imaging_tables, report_tables, tables
 from stages.evaluation.cohort import rows_of
 from stages.evaluation.marked_sentences import choose, mark_sentences, to_html, to_rows
 from stages.evaluation.publication import SimulatedFolder
-from stages.evaluation.quality_counts import COLUMNS, QualityTables, count_all
+from stages.evaluation.quality_counts import COLUMNS, Count, QualityTables, count_all
 from stages.evaluation.quality_figures import draw_intensities, draw_panels, measure_panels, spacing_panels
 from stages.evaluation.quality_page import MinPatients, ShowQualityParams, write_page
 from stages.evaluation.rows import write_csv
@@ -23,48 +24,82 @@ from stages.params import DEFAULT_PATH, load
 
 logger = logging.getLogger(__name__)
 
+_SIMULATED = "**Simulated cohort**: real anatomy, simulated contrast, disease and reports."
+_REAL = "Real cohort in full, small counts, pictures and sentences included: for the eyes of those who have the export."
+_UNPUBLISHED = "a real cohort is shown only if show_quality.publish_examples says so"
+_WITHHELD = (
+    "counts and bins of fewer than {} patients are withheld or merged, and counts of files and reports whose patients "
+    "are not known."
+)
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What the pages show."""
+
+    held: QualityTables
+    counts: list[Count]
+    store: VolumeStore
+    section: ShowQualityParams
+    is_simulated: bool
+
 
 def main(
     converted: Annotated[Path, typer.Option(help="Folder with series.parquet and ledger.parquet.")],
     volumes: Annotated[Path, typer.Option(help="Folder with volumes.parquet and its shards.")],
     reports: Annotated[Path, typer.Option(help="Folder with reports.parquet and findings.parquet.")],
     cohort: Annotated[Path, typer.Option(help="Where the cohort was read from; only tells whether it is simulated.")],
-    out: Annotated[Path, typer.Option(help="Folder for the page, its tables and its figures; emptied first.")],
+    on_site: Annotated[Path, typer.Option(help="Folder for the page with everything; emptied first.")],
+    out: Annotated[Path, typer.Option(help="Folder for the page that may be published; emptied first.")],
     params: Annotated[Path, typer.Option(help="Parameter file.")] = DEFAULT_PATH,
 ) -> None:
-    """Write the page; of a real cohort counts and histograms only, unless examples may be published."""
+    """Write the page with everything, and of it what may be published: of a real cohort counts and histograms only."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     section = load("show_quality", ShowQualityParams, params)
     is_simulated = load("tabulate_results.simulated_folder", SimulatedFolder, params).holds(cohort)
-    is_public = is_simulated or section.publish_examples
-    smallest = 0 if is_public else load("tabulate_results.min_patients", MinPatients, params).root
+    smallest = load("tabulate_results.min_patients", MinPatients, params).root
     store = VolumeStore(volumes)
     held = read_tables(converted, store, reports)
-    shutil.rmtree(out, ignore_errors=True)
-    out.mkdir(parents=True)
-    counts = count_all(held)
-    write_csv(out / "counts.csv", COLUMNS, (count.shown(smallest) for count in counts))
-    figures = draw(out, held, store, section, smallest, is_simulated=is_simulated)
-    montages = draw_montages(out / "montages", store, section.num_montages) if is_public else []
-    sentences = []
-    if is_public:
-        found = mark_sentences(held.findings.to_pylist(), held.reports.to_pylist())
-        sentences = choose(found, section.num_sentences, section.seed)
-        (out / "sentences.html").write_text(to_html(sentences), encoding="utf-8")
-    withheld = "" if is_public else "a real cohort is shown only if show_quality.publish_examples says so"
-    page = write_page(
-        counts,
-        figures,
-        montages,
-        to_rows(sentences),
-        cohort=_describe(is_simulated=is_simulated, is_public=is_public, smallest=smallest),
-        smallest=smallest,
-        withheld=withheld,
-    )
-    (out / "README.md").write_text(page, encoding="utf-8")
-    logger.info(
-        "show_quality: %d counts, %s", len(counts), withheld or f"{len(montages)} studies, {len(sentences)} sentences"
-    )
+    contents = Contents(held, count_all(held), store, section, is_simulated)
+    shown = write_everything(on_site, contents)
+    if is_simulated or section.publish_examples:
+        shutil.rmtree(out, ignore_errors=True)
+        shutil.copytree(on_site, out)
+    else:
+        write_aggregates(out, contents, smallest)
+        shown = f"{_UNPUBLISHED}; on site see {on_site}"
+    logger.info("show_quality: %d counts, %s", len(contents.counts), shown)
+
+
+def write_everything(folder: Path, contents: Contents) -> str:
+    """Write the page with all counts, pictures and sentences; returns how many examples it has."""
+    held, section = contents.held, contents.section
+    figures = write_numbers(folder, contents, 0)
+    montages = draw_montages(folder / "montages", contents.store, section.num_montages)
+    found = mark_sentences(held.findings.to_pylist(), held.reports.to_pylist())
+    sentences = choose(found, section.num_sentences, section.seed)
+    (folder / "sentences.html").write_text(to_html(sentences), encoding="utf-8")
+    about = _SIMULATED if contents.is_simulated else _REAL
+    page = write_page(contents.counts, figures, montages, to_rows(sentences), cohort=about, smallest=0, withheld="")
+    (folder / "README.md").write_text(page, encoding="utf-8")
+    return f"{len(montages)} studies, {len(sentences)} sentences"
+
+
+def write_aggregates(folder: Path, contents: Contents, smallest: int) -> None:
+    """Write the page with the counts and histograms of a real cohort that are of enough patients."""
+    figures = write_numbers(folder, contents, smallest)
+    about = f"Real cohort, aggregates only: {_WITHHELD.format(smallest)}"
+    page = write_page(contents.counts, figures, [], [], cohort=about, smallest=smallest, withheld=_UNPUBLISHED)
+    (folder / "README.md").write_text(page, encoding="utf-8")
+
+
+def write_numbers(folder: Path, contents: Contents, smallest: int) -> dict[str, str]:
+    """Empty a folder, write counts and histograms there; returns file and caption of each histogram."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    write_csv(folder / "counts.csv", COLUMNS, (count.shown(smallest) for count in contents.counts))
+    is_simulated = contents.is_simulated
+    return draw(folder, contents.held, contents.store, contents.section, smallest, is_simulated=is_simulated)
 
 
 def read_tables(converted: Path, store: VolumeStore, reports: Path) -> QualityTables:
@@ -110,14 +145,6 @@ def draw_montages(folder: Path, store: VolumeStore, num_montages: int) -> list[s
         write_montage(path, f"study {number}", [(sequence, store.read(known[sequence])) for sequence in ordered])
         files.append(f"{folder.name}/{path.name}")
     return files
-
-
-def _describe(*, is_simulated: bool, is_public: bool, smallest: int) -> str:
-    if is_simulated:
-        return "**Simulated cohort**: real anatomy, simulated contrast, disease and reports."
-    if is_public:
-        return "Real cohort, published in full (`show_quality.publish_examples`)."
-    return f"Real cohort, aggregates only: counts and bins of fewer than {smallest} patients are withheld or merged."
 
 
 if __name__ == "__main__":

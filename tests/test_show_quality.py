@@ -45,7 +45,7 @@ def cohort(tmp_path):
     write_shard(tmp_path / "volumes", "shards/a.safetensors", voxels)
     ledger = [
         {"path_hash": f"{n}", "extension": "", "status": "set_aside" if n % 7 else "used"}
-        | {"reason": "localiser" if n % 7 else None, "message": "x"}
+        | {"reason": "localiser" if n % 7 else None, "message": "x", "series_id": "burned" if n % 7 else f"{n // 4}0"}
         for n in range(28)
     ]
     for name, rows, contract in (
@@ -74,6 +74,7 @@ def run(cohort, *, is_simulated, publish=False, min_patients=3):
         volumes=cohort / "volumes",
         reports=cohort / "reports",
         cohort=cohort / "dicom",
+        on_site=cohort / "on_site",
         out=cohort / "quality",
         params=cohort / "params.yaml",
     )
@@ -91,7 +92,7 @@ def test_a_simulated_cohort_is_shown_in_full(cohort):
     assert found["series by sequence", "T1"] == ("9", "3")
     assert found["series by vendor", "UIH"] == ("2", "1")
     assert found["files by what became of them", "localiser"] == ("24", "")
-    assert found["files by what became of them", "used"] == ("4", "")
+    assert found["files by what became of them", "used"] == ("4", "2")
     assert found["reports by status", "used"] == ("9", "3")
     assert found["statements by finding and assertion", "infarct, present"] == ("3", "1")
     names = {str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()}
@@ -114,15 +115,39 @@ def test_of_a_real_cohort_counts_and_histograms_are_shown_and_small_cells_withhe
     assert names == {"README.md", "counts.csv", "spacing.png", "measures.png", "intensity.png"}
     page = (out / "README.md").read_text(encoding="utf-8")
     assert "publish_examples" in page
+    assert str(cohort) not in page
     for path in out.rglob("*"):
         assert path.is_dir() or CANARY.encode() not in path.read_bytes(), path
+
+
+def test_what_is_withheld_of_a_real_cohort_is_shown_on_site(cohort):
+    run(cohort, is_simulated=False)
+    out = cohort / "on_site"
+    assert counts(out)["series by vendor", "UIH"] == ("2", "1")
+    assert (out / "montages" / "study_01.png").is_file()
+    assert CANARY in (out / "README.md").read_text(encoding="utf-8")
+
+
+def test_many_files_of_a_series_that_was_set_aside_may_be_of_one_patient(cohort):
+    found = counts(run(cohort, is_simulated=False))
+    assert found["files by what became of them", "localiser"] == ("withheld", "")
+    assert found["files by what became of them", "used"] == ("<3", "<3")
+
+
+def test_reports_without_images_are_of_no_patient_that_is_known(cohort):
+    series = cohort / "converted" / "series.parquet"
+    rows = tables.read(series, imaging_tables.SERIES).to_pylist()
+    left = [row for row in rows if row["patient_id"] != "p2"]
+    tables.write(series, tables.from_rows(imaging_tables.SERIES, left), imaging_tables.SERIES)
+    assert counts(run(cohort, is_simulated=False))["reports by status", "used"] == ("withheld", "")
+    assert counts(run(cohort, is_simulated=False, min_patients=2))["reports by status", "used"] == ("9", "")
 
 
 def test_a_site_may_publish_its_examples(cohort):
     out = run(cohort, is_simulated=False, publish=True)
     assert (out / "sentences.html").is_file()
     assert counts(out)["series by vendor", "UIH"] == ("2", "1")
-    assert "published in full" in (out / "README.md").read_text(encoding="utf-8")
+    assert "Real cohort in full" in (out / "README.md").read_text(encoding="utf-8")
 
 
 def test_the_page_repeats_itself_to_the_byte_and_leaves_nothing_old(cohort):

@@ -17,7 +17,7 @@ MENTIONS = Contract(
     "mentions",
     pa.schema(
         [
-            column("row", INT, "row number of the report in the input file"),
+            column("row", INT, "number of the report, as in reports.parquet"),
             STUDY,
             column("kind", TEXT, "course of a statement, or why a finding makes no statement"),
             column("statement", INT, "number in findings.parquet of the statement whose course it is", nullable=True),

@@ -39,7 +39,7 @@ FINDINGS = Contract(
     "findings",
     pa.schema(
         [
-            column("row", INT, "row number of the report in the input file"),
+            column("row", INT, "number of the report, as in reports.parquet"),
             STUDY,
             column("statement", INT, "number of the statement in its report, from 0"),
             column("section", TEXT, "section that the statement stands in"),
@@ -69,7 +69,7 @@ TEXTS = Contract(
             column("unit", TEXT, "sequence or study"),
             column("sequence", TEXT, "sequence that the text is about, for unit sequence", nullable=True),
             column("language", TEXT, "ISO 639-1 code"),
-            column("row", INT, "input row of the first report with this text; its findings are the text's"),
+            column("row", INT, "number of the first report with this text; its findings are the text's"),
             column("text", TEXT, "normalised text, sentences joined by a newline"),
             column("english_text", TEXT, "what an English encoder is given, sentences joined by a newline"),
             column("flipped_text_id", INT, "text with left and right exchanged (itself if it names no side)"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -36,51 +36,64 @@ class QualityTables:
 
 @dataclass(frozen=True)
 class Count:
-    """One cell: how many, and of how many patients where that is known."""
+    """One cell: how many, and of how many patients.
+
+    Attributes:
+        about: what is counted.
+        group: the cell.
+        count: how many there are.
+        patients: patients that are known to be among them; there may be more if ``is_complete`` is false.
+        is_complete: whether the patient of each is known. Files that were not converted and reports without images
+            are of nobody known: forty of them may be of one patient.
+    """
 
     about: str
     group: str
     count: int
-    patients: int | None
+    patients: int
+    is_complete: bool
 
     def shown(self, smallest: int) -> dict[str, str | int]:
-        """Row of ``counts.csv``; a count of fewer than ``smallest`` patients (or cases, if those are not known)."""
-        people = self.count if self.patients is None else self.patients
-        is_small = 0 < people < smallest
-        patients: str | int = "" if self.patients is None else self.patients
-        values = (f"<{smallest}", f"<{smallest}" if self.patients is not None else "") if is_small else None
-        count, patients = values or (self.count, patients)
-        return {"about": self.about, "group": self.group, "count": count, "patients": patients}
+        """Row of ``counts.csv``; withheld if fewer than ``smallest`` patients are known to be behind it."""
+        if self.patients >= smallest:
+            values: tuple[str | int, str | int] = (self.count, self.patients if self.is_complete else "")
+        elif self.is_complete:
+            values = (f"<{smallest}", f"<{smallest}")
+        else:
+            values = ("withheld", "")
+        return {"about": self.about, "group": self.group} | dict(zip(("count", "patients"), values, strict=True))
 
 
 def count_all(cohort: QualityTables) -> list[Count]:
     """Count files, series, volumes, reports and statements by what a look at quality asks for."""
-    patient_of = dict(rows_of(cohort.series, "study_id", "patient_id"))
-    files = Counter(reason or status for status, reason in rows_of(cohort.ledger, "status", "reason"))
+    of_study = dict(rows_of(cohort.series, "study_id", "patient_id"))
+    of_series = dict(rows_of(cohort.series, "series_id", "patient_id"))
+    files = rows_of(cohort.ledger, "status", "reason", "series_id")
     series = list(rows_of(cohort.series, "sequence", "vendor", "patient_id"))
     volumes = rows_of(cohort.volumes, "sequence", "is_selected", "patient_id")
     reports = rows_of(cohort.reports, "status", "study_id")
     findings = rows_of(cohort.findings, "finding", "assertion", "study_id")
     return [
-        *(Count(FILES, group, count, None) for group, count in _by_size(files)),
+        *_count(FILES, ((reason or status, of_series.get(name)) for status, reason, name in files)),
         *_count(SERIES, ((sequence, patient) for sequence, _, patient in series)),
         *_count(VENDORS, ((vendor, patient) for _, vendor, patient in series)),
         *_count(VOLUMES, ((sequence, patient) for sequence, is_selected, patient in volumes if is_selected)),
-        *_count(REPORTS, ((status, patient_of.get(study, study)) for status, study in reports)),
-        *_count(
-            STATEMENTS, ((f"{finding}, {said}", patient_of.get(study, study)) for finding, said, study in findings)
-        ),
+        *_count(REPORTS, ((status, of_study.get(study)) for status, study in reports)),
+        *_count(STATEMENTS, ((f"{finding}, {said}", of_study.get(study)) for finding, said, study in findings)),
     ]
 
 
-def _count(about: str, members: Iterable[tuple[str, Hashable]]) -> list[Count]:
-    """Count members of each group and the patients among them, the largest group first."""
+def _count(about: str, members: Iterable[tuple[str, str | None]]) -> list[Count]:
+    """Count members of each group and the known patients among them, the largest group first."""
     counts: Counter[str] = Counter()
-    patients: dict[str, set[Hashable]] = {}
+    patients: dict[str, set[str | None]] = {}
     for group, patient in members:
         counts[group] += 1
         patients.setdefault(group, set()).add(patient)
-    return [Count(about, group, count, len(patients[group])) for group, count in _by_size(counts)]
+    return [
+        Count(about, group, count, len(patients[group] - {None}), is_complete=None not in patients[group])
+        for group, count in _by_size(counts)
+    ]
 
 
 def _by_size(counts: Mapping[str, int]) -> list[tuple[str, int]]:

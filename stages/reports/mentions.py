@@ -15,7 +15,7 @@ def mention_rows(row: int, study_id: str, statements: Sequence[Located], referen
     """Rows of one report.
 
     Args:
-        row: row number of the report in the input file.
+        row: number of the report, as in ``reports.parquet``.
         study_id: its study.
         statements: in the order of ``findings.parquet``; those with a course or an earlier size have a row here.
         references: findings that make no statement; the kind stands in their ``assertion``.
