@@ -2,7 +2,9 @@
 
 Each repetition reads all reports in this process; the median CPU time counts. Every study gets as many identifiers to
 mask as a DICOM header holds, so that scrubbing has its usual work. With ``--minimum`` a slower run ends in an error.
+Columns and source are those of ``extract_findings`` in the parameter file, columns also as options.
 
+    python benchmarks/extraction.py --reports data/simulated/reports.csv
     python benchmarks/extraction.py --reports indiana_reports.csv --accession-column uid \
         --text-column findings --text-column impression --minimum 300 --out benchmarks/extraction.json
 """
@@ -23,7 +25,7 @@ from stages import params
 from stages.artifacts.identity import SiteKey
 from stages.reports.extraction import ExtractionParams, Identifiers, Report, Screening, extract_batch
 from stages.reports.inputs import read_reports
-from stages.reports.sources.base import Columns, Source
+from stages.reports.sources.base import Columns
 
 _WARM_UP = 50
 # Of a DICOM header: names of the patient and three physicians, two numbers, three dates.
@@ -32,7 +34,7 @@ _IDENTIFIERS = [*(("Surname", "Forename"),) * 4, ("4711",), ("PAT", "0815"), *((
 
 def main(
     reports: Annotated[Path, typer.Option(help="Report export: a file, or a folder of files of one format.")],
-    accession_column: Annotated[str, typer.Option(help="Column of the accession number.")] = "accession_number",
+    accession_column: Annotated[str | None, typer.Option(help="Column of the accession number.")] = None,
     text_column: Annotated[list[str] | None, typer.Option(help="Column of the text; may be repeated.")] = None,
     repeat: Annotated[int, typer.Option(help="Repetitions; the median counts.")] = 5,
     minimum: Annotated[float, typer.Option(help="Reports a second below which this ends in an error.")] = 0.0,
@@ -41,9 +43,9 @@ def main(
 ) -> None:
     """Print the number of reports, the seconds they take and the rate."""
     settings = params.load("extract_findings", ExtractionParams, params_path)
-    columns = Columns(accession_number=accession_column, report_text=tuple(text_column or ["report_text"]))
+    columns = _columns(settings.columns, accession_column, text_column)
     screening = Screening(SiteKey.ephemeral())
-    batch = [screening.screen(raw) for raw in read_reports(reports, columns, Source())]
+    batch = [screening.screen(raw) for raw in read_reports(reports, columns, settings.source)]
     identifiers = _identifiers(batch, screening.key)
     extract_batch(batch[:_WARM_UP], settings, screening.key, identifiers)
     seconds = []
@@ -66,6 +68,15 @@ def main(
     if figures["reports_per_s"] < minimum:
         print(f"slower than {minimum:g} reports a second")
         raise typer.Exit(1)
+
+
+def _columns(settings: Columns, accession_column: str | None, text_column: list[str] | None) -> Columns:
+    if accession_column is None and not text_column:
+        return settings
+    return Columns(
+        accession_number=accession_column or settings.accession_number,
+        report_text=tuple(text_column or settings.texts),
+    )
 
 
 def _identifiers(batch: list[Report], key: SiteKey) -> Identifiers:

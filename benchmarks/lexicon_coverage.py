@@ -1,14 +1,16 @@
 """List what reports say and the lexicon does not know, by frequency: what to add to it next.
 
 Counts the words of the sections that report findings which no phrase of the lexicon covers, alone and in pairs of
-neighbours (Chinese: in runs), over all reports of a file.
+neighbours (Chinese: in runs), over the scrubbed reports that extract_findings wrote. Words of fewer than
+``--min-studies`` studies are left out, so that a name which scrubbing missed does not show. For use on site all the
+same: who signs every report is in many studies.
 
-    python benchmarks/lexicon_coverage.py --reports reports.csv --top 100
+    python benchmarks/lexicon_coverage.py --reports data/reports --top 100
 """
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
@@ -17,45 +19,44 @@ from typing import Annotated
 import typer
 
 from stages import params
+from stages.artifacts import tables
+from stages.artifacts.report_tables import REPORTS
 from stages.reports.extraction import ExtractionParams
-from stages.reports.inputs import read_reports
 from stages.reports.lexicon import Lexicon
-from stages.reports.sections import REPORTED, SectionReader, detect_language
+from stages.reports.sections import REPORTED
 from stages.reports.sentences import Sentence, SentenceReader
-from stages.reports.sources.base import Columns, Source
 
 _LONGEST_RUN = 6
 
 
 def main(
-    reports: Annotated[Path, typer.Option(help="Report export: a file, or a folder of files of one format.")],
-    accession_column: Annotated[str, typer.Option(help="Column of the accession number.")] = "accession_number",
-    text_column: Annotated[list[str] | None, typer.Option(help="Column of the text; may be repeated.")] = None,
+    reports: Annotated[Path, typer.Option(help="Folder with reports.parquet.")],
     top: Annotated[int, typer.Option(help="How many to print.")] = 100,
+    min_studies: Annotated[int, typer.Option(help="Studies that a word must stand in to be printed.")] = 5,
     params_path: Annotated[Path, typer.Option("--params", help="Parameter file.")] = params.DEFAULT_PATH,
 ) -> None:
-    """Print the share of words that are covered, and the others by frequency."""
+    """Print the share of words that are covered, and the others by the number of studies that hold them."""
     settings = params.load("extract_findings", ExtractionParams, params_path)
-    columns = Columns(accession_number=accession_column, report_text=tuple(text_column or ["report_text"]))
     lexicon = Lexicon.load(settings.lexicon)
-    sections = SectionReader(lexicon)
     readers = {language: SentenceReader(lexicon, language, settings.spacy_model) for language in lexicon.languages}
-    unknown: Counter[str] = Counter()
+    studies: dict[str, set[str]] = defaultdict(set)
     num_words = num_known = 0
-    for raw in read_reports(reports, columns, Source()):
-        language = detect_language(raw.text or "")
-        for section in sections.read(raw.text or "", language):
-            if section.name not in REPORTED:
+    for row in tables.read(reports / "reports.parquet", REPORTS).to_pylist():
+        language = row["language"]
+        for section in row["sections"]:
+            if section["name"] not in REPORTED:
                 continue
-            for sentence in readers[language].read(section.text):
+            for sentence in readers[language].read(section["text"]):
                 is_known = covered(sentence)
                 is_word = [any(map(str.isalnum, word)) for word in sentence.words]
                 num_words += sum(is_word)
                 num_known += sum(map(bool.__and__, is_known, is_word))
-                unknown.update(gaps(sentence, is_known, " " if language == "en" else ""))
+                for phrase in gaps(sentence, is_known, " " if language == "en" else ""):
+                    studies[phrase].add(row["study_id"])
     print(f"{num_known / max(num_words, 1):.1%} of {num_words} words are covered")
-    for phrase, count in unknown.most_common(top):
-        print(f"{count:6d}  {phrase}")
+    counts = {phrase: len(holders) for phrase, holders in studies.items() if len(holders) >= min_studies}
+    for phrase in sorted(counts, key=lambda phrase: (-counts[phrase], phrase))[:top]:
+        print(f"{counts[phrase]:6d}  {phrase}")
 
 
 def covered(sentence: Sentence) -> list[bool]:

@@ -1,9 +1,11 @@
 """The quality page: everything of a simulated cohort, counts and histograms of a real one."""
 
 import csv
+import subprocess
 
 import numpy as np
 import pytest
+from imports import ROOT, stages_of
 from reports_of_cohort import REPORTS_OF_COHORT, write_reports
 from ruamel.yaml import YAML
 
@@ -126,6 +128,16 @@ def test_what_is_withheld_of_a_real_cohort_is_shown_on_site(cohort):
     assert counts(out)["series by vendor", "UIH"] == ("2", "1")
     assert (out / "montages" / "study_01.png").is_file()
     assert CANARY in (out / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", ["README.md", "sentences.html", "counts.csv", "montages/study_01.png"])
+def test_git_ignores_the_page_for_the_site(name):
+    """By the rules that are tracked: DVC's own ignore files come and go."""
+    outs = [str(out) for out in stages_of("results/dvc.yaml")["show_quality"]["outs"] if isinstance(out, str)]
+    assert outs == ["data/quality"]
+    command = ["git", "check-ignore", "--verbose", f"{outs[0]}/{name}"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.startswith(".gitignore:")
 
 
 def test_many_files_of_a_series_that_was_set_aside_may_be_of_one_patient(cohort):

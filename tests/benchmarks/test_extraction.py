@@ -7,6 +7,9 @@ import extraction
 import lexicon_coverage
 import pytest
 import typer
+from imports import ROOT
+from reports_of_cohort import write_reports
+from ruamel.yaml import YAML
 
 REAL = os.environ.get("SELIP_REAL_DATA")
 
@@ -39,8 +42,34 @@ def test_indiana_reports_are_read_fast():
     extraction.main(file, accession_column="uid", text_column=["findings", "impression"], repeat=1, minimum=150)
 
 
+def test_columns_are_those_of_the_parameters(tmp_path):
+    reports, parameters = tmp_path / "r.csv", tmp_path / "params.yaml"
+    reports.write_text("id;text\nA1;Infarct in the left thalamus.\n", encoding="utf-8")
+    section = YAML(typ="safe").load(ROOT / "params.yaml")["extract_findings"]
+    section["columns"] = {"accession_number": "id", "report_text": "text"}
+    YAML().dump({"extract_findings": section}, parameters)
+    extraction.main(reports, repeat=1, out=tmp_path / "figures.json", params_path=parameters)
+    assert json.loads((tmp_path / "figures.json").read_text(encoding="utf-8"))["statements"] == 1
+
+
 def test_coverage_counts_the_words_that_no_phrase_covers(tmp_path, capsys):
-    lexicon_coverage.main(write(tmp_path / "r.csv", 3))
+    texts = [f"Infarct in the left thalamus, {i} mm." for i in range(5)]
+    lexicon_coverage.main(written(tmp_path, [*texts, "Quillfeather Quillfeather, infarct."]), min_studies=5)
     shown = capsys.readouterr().out
-    assert "42.9% of 21 words are covered" in shown
+    assert "% of 38 words are covered" in shown
+    assert "     5  mm" in shown
     assert "infarct" not in shown
+
+
+def test_a_name_in_few_studies_is_not_printed(tmp_path, capsys):
+    folder = written(tmp_path, ["Quillfeather Quillfeather saw an infarct."] * 4)
+    lexicon_coverage.main(folder, min_studies=4)
+    assert "     4  quillfeather" in capsys.readouterr().out
+    lexicon_coverage.main(folder)
+    assert "quillfeather" not in capsys.readouterr().out
+
+
+def written(folder, texts):
+    """Write reports as extract_findings does."""
+    write_reports(folder, [(f"s{i}", "en", [(text, [])]) for i, text in enumerate(texts)])
+    return folder
