@@ -133,7 +133,9 @@ def test_what_is_withheld_of_a_real_cohort_is_shown_on_site(cohort):
 @pytest.mark.parametrize("name", ["README.md", "sentences.html", "counts.csv", "montages/study_01.png"])
 def test_git_ignores_the_page_for_the_site(name):
     """By the rules that are tracked: DVC's own ignore files come and go."""
-    outs = [str(out) for out in stages_of("results/dvc.yaml")["show_quality"]["outs"] if isinstance(out, str)]
+    outs = [
+        str(out) for out in stages_of(ROOT / "results" / "dvc.yaml")["show_quality"]["outs"] if isinstance(out, str)
+    ]
     assert outs == ["data/quality"]
     command = ["git", "check-ignore", "--verbose", f"{outs[0]}/{name}"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
