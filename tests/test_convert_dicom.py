@@ -275,6 +275,25 @@ def test_identifiers_of_a_study_are_found_under_the_site_key(tmp_path, convert, 
     assert key.ngram_id(["infirmary", "is"]) not in hashes
 
 
+def test_a_number_that_patients_share_links_no_study(tmp_path, convert, key_file, caplog):
+    """Two heads under a placeholder, one of them examined twice, and a third with a number of its own."""
+    heads = [("P1", "0", "20200510"), ("P1", "0", "20200512"), ("P2", "0", "20200510"), ("P3", "N3", "20200510")]
+    studies = []
+    for seed, (patient, number, day) in enumerate(heads):
+        slices = df.slices(seed=seed, PatientID=patient, AccessionNumber=number, StudyDate=day)
+        df.write(tmp_path / "dicom" / str(seed), slices)
+        studies.append(slices[0].StudyInstanceUID)
+    series, _ = convert()
+    key = SiteKey.load(key_file)
+    ids = [key.study_id(name) for name in (*studies[:3], "N3")]
+    assert [row["study_id"] for row in series] == ids
+    assert [row["study_day"] for row in series] == [0, 2, 0, 0]
+    assert len({row["patient_id"] for row in series}) == 3
+    rows = tables.read(tmp_path / "out" / "identifiers.parquet", IDENTIFIERS).to_pylist()
+    assert {entry["study_id"] for entry in rows} == set(ids)
+    assert "1 accession numbers belong to several patients" in caplog.text
+
+
 def test_a_hash_is_resolved_on_site(tmp_path, convert, key_file, capsys):
     df.write(tmp_path / "dicom" / "loose", df.slices(num=1))
     with zipfile.ZipFile(tmp_path / "dicom" / "study.zip", "w") as archive:

@@ -84,8 +84,10 @@ class SiteKey:
 
     def hash(self, kind: IdKind, *parts: str) -> str:
         """Hash the parts of an identifier to 16 hex digits, separately for each kind (HMAC-SHA256)."""
-        message = "\x1f".join((kind, *(part.strip() for part in parts))).encode("utf-8")
-        return hmac.new(self.secret, message, hashlib.sha256).hexdigest()[:ID_HEX_DIGITS]
+        message = "\x1f".join((kind, *(part.strip() for part in parts)))
+        # Names of files in another encoding than UTF-8 hold surrogates, which cannot be encoded.
+        encoded = message.encode("utf-8", "backslashreplace")
+        return hmac.new(self.secret, encoded, hashlib.sha256).hexdigest()[:ID_HEX_DIGITS]
 
     def study_id(self, accession_number: str) -> str:
         """Id of a study, from its accession number (StudyInstanceUID where there is none)."""

@@ -7,6 +7,7 @@ headers name gives complete volumes, and nowhere else: numbers of acquisitions c
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
@@ -76,8 +77,8 @@ def _candidates(whole: Arranged) -> Iterator[tuple[str, Callable[[list[Slice]], 
     if whole.group.first.b_value_s_mm2 is not None:
         return
     yield "weighting", _by_weighting
-    repeats = slices.num_repeats(whole.group.slices)
-    if whole.reason is None and not 2 <= repeats <= _MAX_ACQUISITIONS:
+    most = max(_num_at_positions(whole).values())
+    if most > _MAX_ACQUISITIONS or (whole.reason is None and most < 2):
         return
     yield "acquisition", _of_each(lambda image: image.acquisition_number)
     yield "run", _by_runs(lambda image: image.moment[2:4])
@@ -98,14 +99,15 @@ def _are_acquisitions(parts: list[Arranged], whole: Arranged) -> bool:
     """Whether each part fills a volume, or one fills all of it and the others were broken off."""
     if all(part.reason is None for part in parts):
         return True
-    num_positions = _num_positions(whole)
+    num_positions = len(_num_at_positions(whole))
     return whole.reason is not None and any(
-        part.reason is None and _num_positions(part) == num_positions for part in parts
+        part.reason is None and len(_num_at_positions(part)) == num_positions for part in parts
     )
 
 
-def _num_positions(arranged: Arranged) -> int:
-    return len({round(float(mm), 1) for mm in slices.positions_mm(arranged.group.slices)})
+def _num_at_positions(arranged: Arranged) -> Counter[float]:
+    """How many slices lie at each position."""
+    return Counter(round(float(mm), 1) for mm in slices.positions_mm(arranged.group.slices))
 
 
 def _of_each(label_of: Callable[[Image], str]) -> Callable[[list[Slice]], Labels]:

@@ -51,6 +51,7 @@ class Source:
         frames: the frames that belong to the series; None for the whole file.
         is_rewritten: whether dcm2niix needs it decompressed or completed first.
         instance_number: number to give it; None keeps its own.
+        echo_time_ms: echo time to give it; None keeps its own.
     """
 
     location: Location
@@ -58,6 +59,13 @@ class Source:
     frames: tuple[int, ...] | None
     is_rewritten: bool
     instance_number: int | None = None
+    echo_time_ms: float | None = None
+
+    @property
+    def cache_key(self) -> str:
+        """What of it decides the result."""
+        echo = "" if self.echo_time_ms is None else f":{self.echo_time_ms}"
+        return f"{self.digest}:{self.frames}:{self.is_rewritten}:{self.instance_number}{echo}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +94,7 @@ class Job:
     @property
     def cache_key(self) -> str:
         """Hash of everything that decides the result."""
-        parts = [f"{s.digest}:{s.frames}:{s.is_rewritten}:{s.instance_number}" for s in self.sources]
+        parts = [source.cache_key for source in self.sources]
         versions = f"{_CACHE_VERSION} {_dcm2niix_version()}"
         return hashlib.sha256("\n".join([versions, *parts]).encode("ascii")).hexdigest()
 
@@ -192,8 +200,9 @@ def _stage(root: Path, source: Source, target: Path) -> None:
     # The cache is named by what was read at first.
     if archives.digest_of(data) != source.digest:
         raise SetAside("changed_during_run")
-    if source.is_rewritten or source.frames is not None or source.instance_number is not None:
-        rewrite(data, source.frames, target, source.instance_number)
+    changes = (source.frames, source.instance_number, source.echo_time_ms)
+    if source.is_rewritten or changes != (None, None, None):
+        rewrite(data, source.frames, target, source.instance_number, source.echo_time_ms)
     elif source.location.kind == "file":
         target.symlink_to((root / source.location.path).resolve())
     else:

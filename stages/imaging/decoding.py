@@ -60,7 +60,13 @@ def _num_inflated_bytes(deflated: bytes) -> int:
     return num_bytes
 
 
-def rewrite(data: bytes, frames: tuple[int, ...] | None, target: Path, instance_number: int | None = None) -> None:
+def rewrite(
+    data: bytes,
+    frames: tuple[int, ...] | None,
+    target: Path,
+    instance_number: int | None = None,
+    echo_time_ms: float | None = None,
+) -> None:
     """Write a DICOM file uncompressed, with a preamble, and as the MR image that it was found to be.
 
     Args:
@@ -68,6 +74,7 @@ def rewrite(data: bytes, frames: tuple[int, ...] | None, target: Path, instance_
         frames: frames of an enhanced object to keep; None keeps it whole.
         target: the file to write.
         instance_number: number to give it; None keeps its own.
+        echo_time_ms: echo time to give it and its frames; None keeps their own.
 
     Raises:
         SetAside: ``damaged_pixels`` if it cannot be decoded.
@@ -82,6 +89,8 @@ def rewrite(data: bytes, frames: tuple[int, ...] | None, target: Path, instance_
         ds.Modality = "MR"
         if instance_number is not None:
             ds.InstanceNumber = instance_number
+        if echo_time_ms is not None:
+            _set_echo_time(ds, echo_time_ms)
         ds.save_as(target, enforce_file_format=True)
     except BaseException as fault:  # a decoder may raise anything, those in Rust no Exception; it costs one series
         if isinstance(fault, _NOT_OF_DECODERS) or (isinstance(fault, OSError) and disk.is_full(fault)):
@@ -107,3 +116,11 @@ def _keep_frames(ds: Dataset, frames: tuple[int, ...]) -> None:
     ds.PixelData = b"".join(ds.PixelData[n * size : (n + 1) * size] for n in frames)
     ds.PerFrameFunctionalGroupsSequence = [groups[n] for n in frames]
     ds.NumberOfFrames = len(frames)
+
+
+def _set_echo_time(ds: Dataset, time_ms: float) -> None:
+    if "EchoTime" in ds:
+        ds.EchoTime = time_ms
+    for group in [*ds.get("SharedFunctionalGroupsSequence", []), *ds.get("PerFrameFunctionalGroupsSequence", [])]:
+        for echo in group.get("MREchoSequence", []):
+            echo.EffectiveEchoTime = time_ms

@@ -8,6 +8,8 @@ brain. Axes R, A, S run to the patient's right, front and top.
 from __future__ import annotations
 
 import importlib.util
+import os
+import re
 from functools import cache
 from typing import Any, Literal
 
@@ -27,6 +29,7 @@ _MIN_SHARE = 0.02
 _MARGIN_MM = 4.0
 # Its normal in the sagittal plane, (A, S): forwards and down, to eyes, nose, mouth and chin.
 _TOWARDS_FACE = np.array([1.0, -1.0]) / np.sqrt(2.0)
+_OUT_OF_MEMORY = re.compile(r"allocate memory|bad_alloc|out of memory|could not create a memory", re.IGNORECASE)
 
 
 def require(anonymisation: Anonymisation) -> None:
@@ -42,15 +45,29 @@ def require(anonymisation: Anonymisation) -> None:
         )
 
 
+def use_one_thread() -> None:
+    """Let the network run on one core in this process, which must not have loaded it yet.
+
+    For processes of which there are as many as cores.
+    """
+    os.environ["OMP_NUM_THREADS"] = "1"
+
+
 def find_brain(image: Image) -> np.ndarray | None:
     """Find the brain in an image.
 
     Returns:
         Its mask, of the shape of the image, or None if what was found cannot be a brain.
+
+    Raises:
+        MemoryError: if the network asks for more memory than the process may take.
     """
     try:
         mask = extract(image)
-    except (AssertionError, ValueError, IndexError, RuntimeError):
+    except (AssertionError, ValueError, IndexError, RuntimeError) as fault:
+        # torch has no error of its own for a processor's memory.
+        if isinstance(fault, RuntimeError) and _OUT_OF_MEMORY.search(str(fault)):
+            raise MemoryError from None
         # Raised where nothing of the image resembles a head.
         return None
     volume_l = mask.sum() * abs(float(np.linalg.det(image.affine[:3, :3]))) / 1e6

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Iterable
-from statistics import median
 
+from stages.imaging.clusters import name_clusters
 from stages.imaging.elements import Elements, PrivateTag, as_number, private_number
 
 with warnings.catch_warnings():
@@ -57,21 +57,12 @@ def name_shells(values: Iterable[float]) -> dict[float, str]:
     A new shell begins where the next larger value is more than 25 s/mm² away, or more than 50 from the
     first one, so that no fixed boundary falls between two directions of one shell.
     """
-    shells: list[list[float]] = []
-    for value in sorted(set(values)):
-        if shells and value - shells[-1][-1] <= _MAX_STEP_S_MM2 and value - shells[-1][0] <= _MAX_SPREAD_S_MM2:
-            shells[-1].append(value)
-        else:
-            shells.append([value])
-    names: dict[float, str] = {}
-    taken: set[str] = set()
-    for shell in shells:
-        middle = median(shell)
-        name = str(round(middle / _NAMED_STEP_S_MM2))
-        name = f"{name}:{middle:.0f}" if name in taken else name
-        taken.add(name)
-        names |= dict.fromkeys(shell, name)
-    return names
+    return name_clusters(
+        values,
+        max_step=_MAX_STEP_S_MM2,
+        max_spread=_MAX_SPREAD_S_MM2,
+        name_of=lambda middle: str(round(middle / _NAMED_STEP_S_MM2)),
+    )
 
 
 def _siemens_b_value(view: Elements) -> float | None:

@@ -151,7 +151,7 @@ def private_number(value: Any) -> float | None:
     if isinstance(value, bytes):
         form = _BINARY_FORMS.get(len(value))
         if form and not value.strip(b" \0").isdigit():
-            return float(struct.unpack(form, value)[0])
+            return as_number(struct.unpack(form, value)[0])
         value = value.split(b"\\")[0].strip(b" \0").decode("ascii", "replace")
     return as_number(value)
 

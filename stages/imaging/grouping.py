@@ -9,12 +9,16 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from stages.artifacts.identity import SiteKey
+from stages.imaging.clusters import name_clusters
 from stages.imaging.dicom import Image
 from stages.imaging.diffusion import name_shells
 
 # Direction cosines closer than this are one orientation (about half a degree).
 _ORIENTATION_TOLERANCE = 0.01
 _FIRST_ECHO = ("", "0", "1")
+# Times of one echo scatter by some hundredths of a millisecond from slice to slice.
+_MAX_STEP_MS = 0.1
+_MAX_SPREAD_MS = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,23 +56,34 @@ def group_images(slices: Iterable[Slice]) -> list[Group]:
     """
     items = list(slices)
     b_values: dict[tuple[str, str], set[float]] = defaultdict(set)
+    times_ms: dict[tuple[str, str], set[float]] = defaultdict(set)
     for item in items:
         if item.image.b_value_s_mm2 is not None:
             b_values[_uids(item.image)].add(item.image.b_value_s_mm2)
+        if item.image.echo_time_ms is not None:
+            times_ms[_uids(item.image)].add(item.image.echo_time_ms)
     shells = {uids: name_shells(values) for uids, values in b_values.items()}
+    echoes = {uids: _name_echoes(values) for uids, values in times_ms.items()}
     groups: dict[tuple[str, ...], Group] = {}
     orientations: dict[tuple[str, str], list[np.ndarray]] = defaultdict(list)
     for item in items:
         uids = _uids(item.image)
-        parts = _parts(item.image, orientations[uids], shells.get(uids, {}))
+        echo = _echo_key(item.image, echoes.get(uids, {}))
+        parts = _parts(item.image, orientations[uids], echo, shells.get(uids, {}))
         groups.setdefault((*uids, *parts), Group(*uids, parts)).slices.append(item)
     return list(groups.values())
 
 
-def echo_key(image: Image) -> str:
+def _name_echoes(times_ms: Iterable[float]) -> dict[float, str]:
+    return name_clusters(
+        times_ms, max_step=_MAX_STEP_MS, max_spread=_MAX_SPREAD_MS, name_of=lambda middle: f"{middle:.1f}"
+    )
+
+
+def _echo_key(image: Image, names: Mapping[float, str]) -> str:
     """Echo time as it tells echoes apart; the number of a later echo where there is no time."""
     if image.echo_time_ms is not None:
-        return f"{image.echo_time_ms:.1f}"
+        return names[image.echo_time_ms]
     return "" if image.echo_number in _FIRST_ECHO else f"#{image.echo_number}"
 
 
@@ -76,11 +91,11 @@ def _uids(image: Image) -> tuple[str, str]:
     return image.identity.study_uid, image.identity.series_uid
 
 
-def _parts(image: Image, orientations: list[np.ndarray], shells: Mapping[float, str]) -> tuple[str, ...]:
+def _parts(image: Image, orientations: list[np.ndarray], echo: str, shells: Mapping[float, str]) -> tuple[str, ...]:
     shell = "" if image.b_value_s_mm2 is None else shells[image.b_value_s_mm2]
     spacing = ",".join(f"{value:.3f}" for value in image.pixel_spacing_mm)
     matrix = f"{image.rows}x{image.columns}"
-    return _orientation_key(image, orientations), echo_key(image), "\\".join(image.image_type), shell, matrix, spacing
+    return _orientation_key(image, orientations), echo, "\\".join(image.image_type), shell, matrix, spacing
 
 
 def _orientation_key(image: Image, known: list[np.ndarray]) -> str:

@@ -19,6 +19,7 @@ from stages.imaging.conversion import Converter, Job, Outcome, find_dcm2niix
 from stages.imaging.dicom import Identity
 from stages.imaging.identifiers import identifier_rows
 from stages.imaging.ledger import ledger_row
+from stages.imaging.patients import forget_shared_numbers
 from stages.imaging.planning import Plan, make_jobs, make_plan
 from stages.imaging.scanning import Scanned, scan
 from stages.imaging.scratch import remove_stale_scratch
@@ -51,7 +52,14 @@ def ingest(dicom: Path, out: Path, work: Path, key: SiteKey, settings: Conversio
         raise FileNotFoundError(f"{dicom}: no such folder; set cohort.dicom in params.yaml or pass --dicom")
     find_dcm2niix()
     remove_stale_scratch()
-    files = scan(dicom, settings)
+    files, num_shared = forget_shared_numbers(scan(dicom, settings))
+    if num_shared:
+        logger.warning(
+            "convert_dicom: %d accession numbers belong to several patients (placeholders, or those of several sites); "
+            "their studies are known by StudyInstanceUID, and no report, truth or mask is linked to them; export them "
+            "again with numbers of their own",
+            num_shared,
+        )
     plan = make_plan(files, settings)
     series_ids = [group.series_id(key) for group in plan.groups]
     jobs = list(make_jobs(files, plan, series_ids).values())

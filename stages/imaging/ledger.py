@@ -28,8 +28,7 @@ class SetAside(Exception):  # noqa: N818 - an outcome that the ledger records, n
 def path_hash(key: SiteKey, path: str, member: str | None = None) -> str:
     """Hash where a file lies: its path below the input folder, and the member's path in an archive."""
     place = path if member is None else f"{path}!{member}"
-    # Names in another encoding than UTF-8 hold surrogates, which cannot be encoded.
-    return key.hash("path", place.encode("utf-8", "backslashreplace").decode("utf-8"))
+    return key.hash("path", place)
 
 
 def extension(path: str) -> str:

@@ -6,8 +6,9 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from math import isqrt
+from statistics import median_low
 
-from stages.imaging import acquisitions, geometry, pixels, slices, triage
+from stages.imaging import acquisitions, geometry, patients, pixels, slices, triage
 from stages.imaging.conversion import Job, Source
 from stages.imaging.dicom import Image
 from stages.imaging.grouping import Group, Slice, group_images
@@ -36,13 +37,18 @@ class Plan:
 def make_plan(files: list[Scanned], settings: ConversionSettings) -> Plan:
     """Bring the images of an export together into series, and find those that are volumes of a head."""
     groups = group_images(Slice(n, image) for n, file in enumerate(files) for image in file.images)
-    localisers = triage.localiser_series(groups)
+    reasons = {
+        "several_patients": patients.mixed_series(groups),
+        "localiser": triage.localiser_series(groups),
+        "burned_in_annotation": triage.burned_in_series(groups),
+    }
     plan = Plan()
     for group in groups:
         try:
             triage.check_series(group, settings)
-            if (group.study_uid, group.series_uid) in localisers:
-                raise SetAside("localiser")
+            for reason, uids in reasons.items():
+                if (group.study_uid, group.series_uid) in uids:
+                    raise SetAside(reason)
         except SetAside as outcome:
             plan.add(group, outcome.reason, [])
             continue
@@ -83,11 +89,13 @@ def _sources(files: list[Scanned], items: list[Slice]) -> Iterator[Source]:
     for item in items:
         frames[item.file].append(item.image.frame or 0)
     instance_numbers = _instance_numbers(items)
+    echo_time_ms = _echo_time_ms(items)
     for file, numbers in frames.items():
         image = images[file]
         is_whole = len(numbers) == image.num_frames
         chosen = None if is_whole else tuple(sorted(numbers))
-        yield Source(files[file].location, files[file].digest, chosen, _is_rewritten(image), instance_numbers.get(file))
+        number, is_rewritten = instance_numbers.get(file), _is_rewritten(image)
+        yield Source(files[file].location, files[file].digest, chosen, is_rewritten, number, echo_time_ms)
 
 
 def _instance_numbers(items: list[Slice]) -> dict[int, int]:
@@ -106,6 +114,12 @@ def _instance_numbers(items: list[Slice]) -> dict[int, int]:
         return {}
     by_volume = [file for volume in range(num_volumes) for file in files[volume::num_volumes]]
     return {file: number for number, file in enumerate(by_volume, start=1)}
+
+
+def _echo_time_ms(items: list[Slice]) -> float | None:
+    """Echo time to give to all files of a series, since dcm2niix parts the least difference; None if there is none."""
+    times_ms = {item.image.echo_time_ms for item in items}
+    return median_low(ms for ms in times_ms if ms is not None) if len(times_ms) > 1 else None
 
 
 def _is_rewritten(image: Image) -> bool:

@@ -79,13 +79,13 @@ def prepare_missing(tasks: Sequence[StudyTask], nifti_root: Path, params: Volume
 
 
 def forget_unused(tasks: Sequence[StudyTask], work: Path, params: VolumeParams) -> int:
-    """Remove studies from the cache, under whatever parameters they were prepared, that are no longer there.
+    """Remove from the cache what no run has used for some days: other studies, parameters and code.
 
     Returns:
         The number of files removed.
     """
-    used = {task.cache.name for task in tasks}
-    return disk.prune(work.glob("*/??/*.safetensors*"), lambda path: path.name in used, params.keep_days)
+    used = {task.cache for task in tasks}
+    return disk.prune(work.glob("*/??/*.safetensors*"), lambda path: path in used, params.keep_days)
 
 
 def assemble(tasks: Sequence[StudyTask], out: Path, params: VolumeParams) -> list[Row]:
@@ -134,6 +134,8 @@ def _forget_failures(tasks: Sequence[StudyTask], prepared: Mapping[str, Row]) ->
 
 
 def _prepare_into_cache(task: StudyTask, nifti_root: Path, params: VolumeParams) -> None:
+    if params.anonymisation != "none":
+        defacing.use_one_thread()
     paths = [nifti_root / row["nifti"] for row in task.rows]
     prepared = prepare_study(paths, [row["sequence"] for row in task.rows], params)
     arrays = {str(index): item[0] for index, item in enumerate(prepared) if item is not None}

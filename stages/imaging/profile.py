@@ -15,8 +15,6 @@ from dicomanonymizer.dicom_anonymization_databases import dicomfields_2026c
 from pydicom.datadict import dictionary_keyword, dictionary_VR
 from pydicom.tag import BaseTag, Tag
 
-EDITION = "2026c"
-
 #: what the value of an attribute is to the search for identifiers in reports
 Kind = Literal["name", "other_name", "number", "place", "date", "text"]
 

@@ -66,7 +66,11 @@ _OBJECTS = {
         "the header says that text is burned into the pixels", "export the series without it, or correct the flag"
     ),
     "colour_image": Reason("a colour image: a picture or a computed map", "export the grey images it was made from"),
-    "test_object": Reason("a phantom or another test object", _NOTHING),
+    "test_object": Reason(
+        "a phantom or another test object",
+        "none needed for one; for a patient take words like phantom, QA or QC out of the descriptions, protocol, "
+        "PatientID and name",
+    ),
     "localiser": Reason("a localiser", _NOTHING),
     "derived": Reason("computed from other images", "export the acquired series too if it is missing"),
     "not_magnitude": Reason("phase, real or imaginary part", _NOTHING),
@@ -76,6 +80,10 @@ _OBJECTS = {
     "missing_uid": Reason(
         "no SeriesInstanceUID, or neither StudyInstanceUID nor AccessionNumber",
         "export again with the UIDs kept, or replaced consistently",
+    ),
+    "several_patients": Reason(
+        "one StudyInstanceUID or SeriesInstanceUID stands for several patients or accession numbers",
+        "export again with the UIDs replaced consistently, each by one of its own",
     ),
 }
 

@@ -29,7 +29,9 @@ _COMPUTED_TYPES = frozenset(
 _WANTED_DERIVED_TYPES = frozenset({"ADC", "TRACEW", "TRACE", "ISOTROPIC", "SWI", "DIFFUSION_TRACE"})
 _WANTED_DERIVED_SEQUENCES = frozenset({"ADC", "DWI", "SWI"})
 _LOCALISER = r"locali[sz]er|loc|scout|survey|surview|3[- ]?plane|three[- ]?plane|plan ?scan|aahead ?scout|定位像?"
-_TEST_OBJECT = r"phantoms?|fantom|fantoom|phantome|fruit|qc|qa|quality ?(?:control|assurance)|test ?object"
+# Unmistakable words may stand anywhere; the others are also parts of names and numbers of patients.
+_TEST_OBJECT = r"phantoms?|fantom|fantoom|phantome|quality ?(?:control|assurance)|test ?object"
+_TEST_SCAN = rf"{_TEST_OBJECT}|fruit|qc|qa"
 _HEAD = (
     r"head|brain|skull|neuro\w*|cerebr\w*|crani\w*|hirn|kopf|schaedel|cerveau|encephal\w*|hippocamp\w*|"
     r"pituitary|sella|iac|iam|orbits?|trigeminal|头\w*|颅\w*|脑\w*|垂体\w*"
@@ -74,7 +76,6 @@ def _image_checks(group: Group, settings: ConversionSettings) -> Iterator[tuple[
     """Reasons that one image is enough for."""
     images = [item.image for item in group.slices]
     yield "colour_image", any(image.is_colour for image in images)
-    yield "burned_in_annotation", any(image.has_burned_in_text for image in images)
     yield "unsupported_syntax", not all(pixels.is_supported(image.protocol.transfer_syntax) for image in images)
     yield "wrong_frames", any(image.frame is None and image.num_frames > 1 for image in images)
     yield "image_too_large", any(image.num_bytes * image.num_frames > settings.max_member_bytes for image in images)
@@ -114,17 +115,24 @@ def localiser_series(groups: list[Group]) -> set[tuple[str, str]]:
     }
 
 
+def burned_in_series(groups: list[Group]) -> set[tuple[str, str]]:
+    """Find the series with an image whose header says that text is burned into it.
+
+    Returns:
+        Study and series UID of each.
+    """
+    return {
+        (group.study_uid, group.series_uid)
+        for group in groups
+        if any(item.image.has_burned_in_text for item in group.slices)
+    }
+
+
 def _is_test_object(image: Image) -> bool:
     identity, protocol = image.identity, image.protocol
-    texts = (
-        *identity.patient_names,
-        identity.patient_id,
-        identity.study_description,
-        protocol.series_description,
-        protocol.protocol_name,
-        protocol.body_part,
-    )
-    return any(_has(_TEST_OBJECT, text) for text in texts)
+    patient = (*identity.patient_names, identity.patient_id)
+    scan = (identity.study_description, protocol.series_description, protocol.protocol_name, protocol.body_part)
+    return any(_has(_TEST_OBJECT, text) for text in patient) or any(_has(_TEST_SCAN, text) for text in scan)
 
 
 def _is_derived(image: Image, types: frozenset[str]) -> bool:

@@ -96,6 +96,9 @@ def prepare_study(
     Returns:
         For each series its volume (uint8; R, A, S) and figures, or None where the file cannot be read, and for
         all series where faces are to be taken off and no brain is found.
+
+    Raises:
+        MemoryError: if it asks for more memory than the process may take.
     """
     grid = study_grid(paths, sequences, params)
     if grid is None:
@@ -228,8 +231,11 @@ def _open(path: Path) -> SpatialImage:
 
 def _or_none(read: Callable[[Path], ResultT], path: Path) -> ResultT | None:
     # Whatever a damaged file raises (gzip, nibabel, numpy) costs this series only; it is counted by the caller.
+    # Too little memory is no fault of the file: without it the study might be centred on another series.
     try:
         return read(path)
+    except MemoryError:
+        raise
     except Exception:  # noqa: BLE001
         return None
 

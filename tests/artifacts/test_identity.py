@@ -20,6 +20,13 @@ def test_ids_depend_on_key_kind_and_value_only():
     assert len(KEY.study_id("A1")) == 16
 
 
+def test_names_in_another_encoding_are_hashed_too():
+    names = [b"re\xe9u.txt".decode("utf-8", "surrogateescape"), b"re\xe8u.txt".decode("utf-8", "surrogateescape")]
+    assert len({KEY.hash("path", name) for name in names}) == 2
+    assert KEY.hash("path", names[0]) == KEY.hash("path", r"re\udce9u.txt")
+    assert KEY.study_id("Zoë 王") == "e480c33a9daca839"
+
+
 def test_a_missing_or_short_key_says_what_to_do(tmp_path):
     with pytest.raises(FileNotFoundError, match="make site-key"):
         SiteKey.load(tmp_path / "site.key")

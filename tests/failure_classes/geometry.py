@@ -95,6 +95,19 @@ def _time_series() -> list[Dataset]:
     return [ds for volume in volumes for ds in volume]
 
 
+def _broken_time_series() -> list[Dataset]:
+    uids = series_uids()
+    volumes = [df.slices(num=5, seed=n, AcquisitionNumber=n + 1, **uids, **DIFFUSION) for n in range(12)]
+    return [ds for volume in volumes for ds in volume][:-1]
+
+
+def _scattered_echo_times() -> list[Dataset]:
+    slices = df.slices()
+    for ds, time_ms in zip(slices, (96.04, 96.04, 96.0, 96.06, 96.06, 96.08), strict=True):
+        ds.EchoTime = time_ms
+    return slices
+
+
 def _unexplained() -> list[Dataset]:
     slices = df.slices(num=7)
     uids = {name: slices[0][name].value for name in ("StudyInstanceUID", "SeriesInstanceUID")}
@@ -126,8 +139,10 @@ ACQUISITIONS = {
     "overlapping slabs": used(_shifted_slabs, 2),
     "acquisition numbers that count slices": used(_acquisition_for_each_slice),
     "time series": used(_time_series),
+    "time series that lacks its last slice": set_aside("repeated_slices", _broken_time_series, 59),
     "a second image without a reason": set_aside("repeated_slices", _unexplained, 8),
     "two echoes, numbered alike": used(_dual_echo, 2),
+    "echo times that scatter": used(_scattered_echo_times),
     "five echoes": used(_five_echoes, 5),
     "echoes without echo times": used(lambda: changed(_dual_echo(), EchoTime=None), 2),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import Any
 
 import dicom_files as df
@@ -45,6 +46,36 @@ def _burned_in_once() -> list[Dataset]:
     return slices
 
 
+def _burned_in_with_another_plane() -> list[Dataset]:
+    uids = series_uids()
+    coronal = df.slices(seed=1, ImageOrientationPatient=list(df.CORONAL), **uids)
+    coronal[2].BurnedInAnnotation = "YES"
+    return [*df.slices(**uids), *coronal]
+
+
+def _two_patients(first: dict[str, Any], second: dict[str, Any], *shared: str) -> list[Dataset]:
+    """Two heads, whose UIDs named here are the same."""
+    common = {name: generate_uid() for name in shared}
+    return [ds for n, one in enumerate((first, second)) for ds in df.slices(seed=n, **common, **one)]
+
+
+def _one_scan_under_two_orders() -> list[Dataset]:
+    slices = df.slices()
+    return [*slices, *changed(deepcopy(slices), AccessionNumber="ORDER2")]
+
+
+def _issuer_once() -> list[Dataset]:
+    slices = df.slices()
+    slices[2].IssuerOfPatientID = "HOSPITAL"
+    return slices
+
+
+_ONE, _TWO = {"PatientID": "P1", "AccessionNumber": "N1"}, {"PatientID": "P2", "AccessionNumber": "N2"}
+_STUDY, _SERIES = "StudyInstanceUID", "SeriesInstanceUID"
+_NO_NUMBER = {"AccessionNumber": ""}
+_NAMELESS = {"PatientID": "", "PatientName": "", "AccessionNumber": ""}
+
+
 def _encapsulated_pdf() -> bytes:
     ds = df.header(SOPClassUID=EncapsulatedPDFStorage, Modality="OT")
     ds.SOPInstanceUID, ds.EncapsulatedDocument = generate_uid(), b"%PDF-1.4 none"
@@ -73,6 +104,7 @@ OBJECTS = {
     "screen capture": odd("screen_capture", SOPClassUID=SECONDARY_CAPTURE),
     "burned-in text": odd("burned_in_annotation", BurnedInAnnotation="YES"),
     "burned-in text in one slice": set_aside("burned_in_annotation", _burned_in_once),
+    "burned-in text in one plane": set_aside("burned_in_annotation", _burned_in_with_another_plane, 12),
     "no burned-in text": used(lambda: df.slices(BurnedInAnnotation="NO")),
     "CT": odd("not_mr", SOPClassUID=CT, Modality="CT"),
     "CT that says MR": odd("not_mr", SOPClassUID=CT),
@@ -93,6 +125,28 @@ OBJECTS = {
     ),
     "no body part at all": used(lambda: changed(df.slices(), BodyPartExamined=None, StudyDescription=None)),
     "phantom": odd("test_object", PatientName="ACR Phantom"),
+    "quality control by its protocol": odd("test_object", ProtocolName="weekly_QC"),
+    "patients named like test objects": used(
+        lambda: [*df.slices(PatientID="QC-10234", PatientName="Qa^Wei"), *df.slices(PatientName="Fruit^Anna")], 2
+    ),
+    "two patients with the same UIDs": set_aside(
+        "several_patients", lambda: _two_patients(_ONE, _TWO, _STUDY, _SERIES), 12
+    ),
+    "two patients with the same UIDs, told by birth": set_aside(
+        "several_patients",
+        lambda: _two_patients(_NAMELESS, {**_NAMELESS, "PatientBirthDate": "19550101"}, _STUDY, _SERIES),
+        12,
+    ),
+    "two studies of one patient with the same UIDs": set_aside(
+        "several_patients", lambda: _two_patients(_ONE, {**_ONE, "AccessionNumber": "N2"}, _STUDY, _SERIES), 12
+    ),
+    "two patients with one study UID": used(lambda: _two_patients(_ONE, _TWO, _STUDY), 2),
+    "two patients with one study UID and no number": set_aside(
+        "several_patients", lambda: _two_patients({**_ONE, **_NO_NUMBER}, {**_TWO, **_NO_NUMBER}, _STUDY), 12
+    ),
+    "two patients with one number": used(lambda: _two_patients(_ONE, {**_TWO, "AccessionNumber": "N1"}), 2),
+    "an issuer that some images lack": used(_issuer_once),
+    "one scan under two orders": used(_one_scan_under_two_orders, 1, duplicate=6),
     "MR object without an image": set_aside("not_image", lambda: changed(df.slices(), Rows=None)),
     "structured reports": bundled("document", "test-SR.dcm", "reportsi.dcm", "reportsi_with_empty_number_tags.dcm"),
     "waveform": bundled("document", "waveform_ecg.dcm"),

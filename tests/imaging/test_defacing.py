@@ -1,14 +1,19 @@
 """Faces are taken off, brains are not touched."""
 
 import importlib.util
+import os
+import subprocess
+import sys
 
+import nibabel as nib
 import numpy as np
 import pytest
+import torch
 
 from stages.imaging import defacing
 from stages.imaging.defacing import find_brain, kept_voxels, require
 from stages.imaging.grid import Grid, Image
-from stages.imaging.preparation import _version
+from stages.imaging.preparation import _prepare_into_cache, _version, plan_studies
 from stages.imaging.volumes import VolumeParams, prepare_study
 
 SHAPE = (48, 60, 52)
@@ -52,8 +57,6 @@ def params(**values):
 
 def prepared(tmp_path, image, **values):
     """The volume that the stage makes of an image."""
-    import nibabel as nib
-
     nib.save(nib.Nifti1Image(image.voxels, image.affine), tmp_path / "a.nii.gz")
     return prepare_study([tmp_path / "a.nii.gz"], ["T1"], params(**values))[0]
 
@@ -114,3 +117,25 @@ def test_a_missing_package_is_told_before_anything_is_prepared(monkeypatch):
 def test_the_network_finds_the_brain_of_a_simulated_head(head):
     mask = defacing.extract(head)
     assert mask.shape == SHAPE
+
+
+def test_too_little_memory_is_not_taken_for_no_brain(head, monkeypatch):
+    def fail(image):
+        torch.empty(2**60, dtype=torch.float32)
+
+    monkeypatch.setattr(defacing, "extract", fail)
+    with pytest.raises(MemoryError):
+        find_brain(head)
+
+
+def test_a_process_that_takes_faces_off_uses_one_core(head, tmp_path, finds_brain, monkeypatch):
+    nib.save(nib.Nifti1Image(head.voxels, head.affine), tmp_path / "a.nii.gz")
+    row = {"study_id": "s", "series_id": "t", "nifti": "a.nii.gz", "sequence": "T1", "sha256": "a"}
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    for anonymisation, num_threads in (("none", "2"), ("brain", "1")):
+        values = params(anonymisation=anonymisation)
+        _prepare_into_cache(plan_studies([row], values, tmp_path / "work")[0], tmp_path, values)
+        assert os.environ["OMP_NUM_THREADS"] == num_threads
+    program = "import torch; print(torch.get_num_threads())"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "1"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -56,3 +58,15 @@ def test_an_element_of_another_block_is_not_read():
     ds.private_block(0x0019, "SOMEBODY ELSE", create=True).add_new(0x0C, "IS", 7)
     ds.private_block(0x0019, "SIEMENS MR HEADER", create=True).add_new(0x0C, "IS", 1000)
     assert b_value_s_mm2(Elements(ds), "SIEMENS") == 1000.0
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize("form", ["<f", "<d"])
+def test_a_private_weighting_that_is_not_finite_is_none(form, value):
+    """As implicit transfer syntaxes leave it: bytes of an unknown kind."""
+    ds = Dataset()
+    block = ds.private_block(0x2001, "Philips Imaging DD 001", create=True)
+    block.add_new(0x03, "UN", struct.pack(form, value))
+    assert b_value_s_mm2(Elements(ds), "PHILIPS") is None
+    block.add_new(0x03, "UN", struct.pack(form, 1000.0))
+    assert b_value_s_mm2(Elements(ds), "PHILIPS") == 1000.0

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from stages.imaging.grid import Grid, Image, head_centre_mm, resample
-from stages.imaging.preparation import assemble, plan_studies, prepare_missing
+from stages.imaging.preparation import assemble, forget_unused, plan_studies, prepare_missing
 from stages.imaging.quality import otsu_threshold, tilt_deg
 from stages.imaging.volumes import VolumeParams, prepare_study, prepare_volume, read_image, select_volumes
 
@@ -282,3 +282,36 @@ def test_a_study_whose_reference_cannot_be_read_is_centred_on_the_next(tmp_path:
     assert prepared[0] is None
     assert prepared[1] is not None
     assert prepared[1][1].coverage > 0.9
+
+
+def test_too_little_memory_is_no_unreadable_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = series_rows(tmp_path, 1)
+
+    def read(path: Path) -> Image:
+        raise MemoryError
+
+    monkeypatch.setattr("stages.imaging.volumes.read_image", read)
+    with pytest.raises(MemoryError):
+        prepare_study([tmp_path / row["nifti"] for row in rows], ["T1", "FLAIR"], PARAMS)
+
+
+def test_a_study_beyond_its_memory_is_named_with_the_reason(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    rows = series_rows(tmp_path, 1)
+    voxels = np.zeros((300, 300, 300), dtype=np.uint8)
+    nib.save(nib.Nifti1Image(voxels, np.diag([0.3, 0.3, 0.3, 1.0])), tmp_path / rows[0]["nifti"])
+    small = PARAMS.model_copy(update={"study_memory_gib": 0.1})
+    tasks = plan_studies(rows, small, tmp_path / "work")
+    assert prepare_missing(tasks, tmp_path, small) == 0
+    assert "asked for more memory than prepare_volumes.study_memory_gib" in caplog.text
+
+
+def test_what_other_parameters_left_in_the_cache_goes_with_time(tmp_path: Path) -> None:
+    rows = series_rows(tmp_path, 1)
+    work = tmp_path / "work"
+    after = PARAMS.model_copy(update={"percentiles": (1.0, 99.0)})
+    for values in (PARAMS, after):
+        prepare_missing(plan_studies(rows, values, work), tmp_path, values)
+    tasks = plan_studies(rows, after, work)
+    assert forget_unused(tasks, work, after) == 0
+    assert forget_unused(tasks, work, after.model_copy(update={"keep_days": 0.0})) == 1
+    assert [path for path in work.rglob("*") if path.is_file()] == [tasks[0].cache]
