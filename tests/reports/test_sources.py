@@ -360,6 +360,16 @@ def test_versions_of_messages(tmp_path, status, obx, version):
     assert (report.version, report.issued) == (version, "20200102")
 
 
+@pytest.mark.parametrize(
+    ("status", "observed", "version"),
+    [("", "DW", "cancelled"), ("", "XX", "cancelled"), ("C", "WW", "cancelled"), ("C", "WF", "corrected")],
+)
+def test_a_message_without_an_observation_that_stands_is_withdrawn(tmp_path, status, observed, version):
+    rows = [f"OBX|{number}|TX|1||No mass.||||||{said}" for number, said in enumerate(observed)]
+    (report,) = read(write(tmp_path / "m.hl7", message("A1", "", NOVAK, status=status, obx=rows)))
+    assert report.version == version
+
+
 def test_persons_of_a_message_go_with_its_report(tmp_path):
     (report,) = read(write(tmp_path / "m.hl7", message("A1", TEXT, NOVAK)))
     assert {"Novak^Mary", "Okafor^John", "Castellan^R", "Whitcombe^Susan", "19600102", "PA19"} <= set(report.names)

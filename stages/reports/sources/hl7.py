@@ -36,6 +36,7 @@ _CODED = frozenset({"CE", "CWE", "CNE"})
 _ENCAPSULATED = frozenset({"ED", "RP"})
 # OBX-11: the observation is deleted, or was sent for the wrong patient.
 _WITHDRAWN = frozenset({"D", "W"})
+_UNOBTAINABLE = "X"
 
 
 def read_hl7(path: Path, columns: Columns, source: Source) -> Iterator[RawReport]:
@@ -147,7 +148,7 @@ class _Message:
             accessions[0] if accessions else "",
             plain_text(text),
             read(self._segments[0], 19) or None,
-            version=self._version(request, observations),
+            version="cancelled" if self._is_withdrawn(group, request, text) else self._version(request, observations),
             issued=read(request, 22) or read(self._segments[0], 7),
             report_id=read(request, 3),
             other_accessions=tuple(accessions[1:]),
@@ -162,6 +163,12 @@ class _Message:
             segments = {**orders, "OBR": request}
             values = (self._fields.value(segments.get(name, []), *address) for name, address in self._accession)
             yield next(filter(None, values), "")
+
+    def _is_withdrawn(self, group: _Group, request: Any, text: str | None) -> bool:
+        """Whether no observation stands: all deleted, of a wrong patient, or not to be had."""
+        said = {self._fields.value(one, 11) for one in group.observations}
+        is_silent = not self._fields.value(request, 25) or not (text or "").strip()
+        return bool(said) and is_silent and (said <= _WITHDRAWN or said == {_UNOBTAINABLE})
 
     def _version(self, request: Any, observations: list[Any]) -> str | None:
         said = {version_of(self._fields.value(one, 11)) for one in observations}
