@@ -2,6 +2,8 @@ import base64
 import csv
 import gzip
 import json
+import os
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -14,6 +16,7 @@ from report_exports import REPORTS, WRITERS, message, pdf, resource
 from stages.reports.inputs import format_of, read_reports
 from stages.reports.sources import hl7
 from stages.reports.sources.base import Columns, Source, version_of
+from stages.reports.sources.encodings import decode
 from stages.reports.sources.fhir_report import Linked, ReportResource
 from stages.reports.sources.files import Export
 from stages.reports.sources.markup import plain_text, text_of
@@ -167,6 +170,45 @@ def test_optional_columns_give_version_time_identity_and_names(tmp_path):
         read(path, columns.model_copy(update={"names": ("patient",)}))
 
 
+# Encodings
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["Müller", "Bär", "MÜLLER", "Größe", "élève", "Ödem", "Die Größe der Ventrikel", "Señal en la sustancia", "it’s"],
+)
+def test_latin_text_is_not_taken_for_chinese_unless_its_encoding_is_named(text):
+    assert decode(text.encode("cp1252")) is None
+    assert decode(text.encode("cp1252"), "cp1252") == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "呈长T1长T2信号",
+        "T1WI及T2WI",
+        "dwi及flair序列呈高信号",
+        "行CT及MRI检查",
+        "右侧Meckel腔",
+        "頭部病灶約3cm，長T1信號",
+    ],
+)
+def test_chinese_text_may_touch_latin_letters(text):
+    assert decode(text.encode("gb18030")) == text
+
+
+def test_chinese_passages_of_the_gold_are_read_as_gb18030():
+    for path in Path(__file__).parents[1].glob("gold/*_zh.jsonl"):
+        for line in path.read_text(encoding="utf-8").splitlines():
+            text = json.loads(line)["text"]
+            assert decode(text.encode("gb18030")) == text
+
+
+def test_a_page_break_is_text():
+    assert decode(b"Page 1\x0cPage\x0b2") == "Page 1\x0cPage\x0b2"
+    assert decode("影像所见\x0c未见异常".encode("gb18030")) == "影像所见\x0c未见异常"
+
+
 # Parquet and JSON lines
 
 
@@ -182,6 +224,15 @@ def test_parquet_of_other_types(tmp_path):
     assert [(report.accession_number, report.text) for report in read(tmp_path / "r.parquet")] == [
         *(("7", TEXT), ("", "左侧额叶脑梗死"), ("9", None))
     ]
+
+
+def test_what_programs_leave_beside_tables_is_no_report(tmp_path):
+    WRITERS["parquet"](tmp_path)
+    write(tmp_path / "_SUCCESS", "x")
+    assert [report.problem for report in read(tmp_path)] == [None] * 3
+    (tmp_path / "texts").mkdir()
+    write(tmp_path / "texts" / "_A1.txt", TEXT)
+    assert [report.accession_number for report in read(tmp_path / "texts")] == ["_A1"]
 
 
 def test_a_broken_parquet_file_of_a_folder_is_one_row(tmp_path):
@@ -220,6 +271,47 @@ def test_json_lines_may_be_packed_or_one_list(tmp_path):
     write(tmp_path / "lines.jsonl.gz", gzip.compress(json.dumps(records[0]).encode()))
     for name in ("list.json", "lines.jsonl.gz"):
         assert [(report.accession_number, report.text) for report in read(tmp_path / name)] == [("A1", TEXT)]
+
+
+@pytest.mark.parametrize("form", ["lines", "list", "indented"])
+def test_a_character_that_is_no_text_costs_its_report(tmp_path, form):
+    texts = ["a\ufffdb", "a\x85b", "a\u2028b", TEXT]
+    records = [{"accession_number": f"A{number}", "report_text": text} for number, text in enumerate(texts)]
+    forms = {"lines": "\n".join(json.dumps(one, ensure_ascii=False) for one in records)}
+    forms |= {"list": json.dumps(records, ensure_ascii=False)}
+    forms |= {"indented": json.dumps(records, ensure_ascii=False, indent=1)}
+    assert [report.text for report in read(write(tmp_path / "r.json", forms[form]))] == [None, None, *texts[2:]]
+
+
+def test_texts_of_other_encodings_in_a_json_list_are_decoded_one_by_one(tmp_path):
+    entries = [
+        b'{"accession_number": "A%d", "report_text": "%s"}' % pair
+        for pair in enumerate(
+            [b"No mass.", "caf\xe9 au lait".encode("latin-1"), "影像所见".encode(), "未见异常".encode("gb18030")]
+        )
+    ]
+    path = write(tmp_path / "r.json", b"[%s]" % b",".join(entries))
+    assert [report.text for report in read(path)] == ["No mass.", None, "影像所见", "未见异常"]
+
+
+def test_a_document_that_is_too_large_says_what_to_do(tmp_path, monkeypatch):
+    monkeypatch.setattr("stages.reports.sources.files.MAX_FILE_BYTES", 1000)
+    monkeypatch.setattr("stages.reports.sources.hl7.MAX_FILE_BYTES", 1000)
+    monkeypatch.setattr("stages.reports.sources.hl7._BLOCK_BYTES", 300)
+    records = [{"accession_number": "A1", "report_text": TEXT}] * 30
+    lines = write(tmp_path / "r.jsonl", "\n".join(map(json.dumps, records)))
+    assert len(read(lines)) == 30
+    messages = write(tmp_path / "m.hl7", "\r".join([message("A1", TEXT, NOVAK)] * 5))
+    assert [(report.accession_number, report.text) for report in read(messages)] == [("A1", TEXT)] * 5
+    large = [
+        json.dumps(records),
+        json.dumps({"resourceType": "Bundle", "entry": records}),
+        message("A", "x" * 2000, NOVAK),
+    ]
+    for data in large:
+        with pytest.raises(ValueError, match=r"large: \d+ bytes .* limit of 1000 bytes; split it .*NDJSON"):
+            read(write(tmp_path / "large", data))
+    assert read(write(tmp_path / "large", "x" * 2000), format="text_folder")[0].problem == "unreadable"
 
 
 def test_json_without_the_key_says_so(tmp_path):
@@ -263,6 +355,13 @@ def test_what_a_text_file_holds(tmp_path, data, text, problem):
         text,
         problem,
     )
+
+
+def test_names_of_files_may_be_in_another_encoding(tmp_path):
+    for name in ("检查_A1.txt".encode("gb18030"), "检查_A2.txt".encode(), b"M\xfcller_A3.txt", b"\xff_A4.txt"):
+        (tmp_path / os.fsdecode(name)).write_text(TEXT)
+    reports = read(tmp_path, accession_pattern=r"(?P<accession>[^/]+)\.txt")
+    assert {report.accession_number for report in reports} == {"检查_A1", "检查_A2", r"M\xfcller_A3", r"\xff_A4"}
 
 
 def test_a_file_that_cannot_be_opened_is_one_row(tmp_path):
@@ -384,6 +483,22 @@ def test_attachments(tmp_path, data, kind, text):
     rows = [f"OBX|1|ED|PDF||RIS^AP^PDF^{kind}^{coded}||||||F"]
     (report,) = read(write(tmp_path / "m.hl7", message("A1", "", NOVAK, obx=rows)))
     assert (report.text.strip() if report.text else None, report.problem) == (text, None if text else "unreadable")
+
+
+@pytest.mark.parametrize(
+    ("charset", "encoding", "text"),
+    [
+        *(("8859/15", "iso8859_15", "Œdème"), ("8859/15", "utf-8", "Œdème"), ("BIG-5", "big5", "影像所見")),
+        *(("UNICODE UTF-8", "gb18030", "影像所见"), ("", "cp1252", None)),
+    ],
+)
+def test_an_attachment_is_in_the_encoding_of_its_message(tmp_path, charset, encoding, text):
+    coded = base64.b64encode((text or "Ödem").encode(encoding)).decode()
+    rows = [f"OBX|1|ED|TXT||RIS^AP^TXT^Base64^{coded}||||||F"]
+    path = write(tmp_path / "m.hl7", message("A1", "", NOVAK, obx=rows, charset=charset))
+    (report,) = read(path)
+    assert (report.text, report.problem) == (text, None if text else "unreadable_encoding")
+    assert read(path, encoding=encoding)[0].text == (text or "Ödem")
 
 
 @pytest.mark.parametrize(
@@ -525,6 +640,42 @@ def test_the_form_that_is_read_most_easily_is_taken(tmp_path):
         read(write(tmp_path / "r.json", json.dumps(resource("A1", "", NOVAK, presentedForm=scan))))[0].problem
         == "unreadable"
     )
+
+
+@pytest.mark.parametrize(
+    ("kind", "encoding", "named", "text"),
+    [
+        *(("text/plain; charset=windows-1252", "cp1252", None, "Ödem"), ("text/plain", "cp1252", "cp1252", "Ödem")),
+        *(("text/plain", "cp1252", None, None), ("text/plain; charset=gb2312", "gb18030", "cp1252", "未见异常")),
+        *(
+            ('text/plain; charset="utf-8"', "gb18030", None, "未见异常"),
+            ("text/plain; charset=zip", "utf-8", None, "é"),
+        ),
+    ],
+)
+def test_an_attachment_is_in_the_encoding_that_it_names(tmp_path, kind, encoding, named, text):
+    form = {"contentType": kind, "data": base64.b64encode((text or "Ödem").encode(encoding)).decode()}
+    path = write(tmp_path / "r.json", json.dumps(resource("A1", "", NOVAK, presentedForm=[form])))
+    (report,) = read(path, encoding=named)
+    assert (report.text, report.problem) == (text, None if text else "unreadable_encoding")
+
+
+@pytest.mark.parametrize("form", ["lines", "bundle"])
+def test_a_character_that_is_no_text_costs_its_resource(tmp_path, form):
+    texts = ["a\ufffdb", "a\x85b", "a\ud800b", "a\u2028b", TEXT]
+    reports = [resource("A1", "", NOVAK, presentedForm=[], conclusion=text) for text in texts]
+    data = [json.dumps(one, ensure_ascii="\ud800" in one["conclusion"]) for one in reports]
+    entries = ",".join(f'{{"resource": {one}}}' for one in data)
+    bundle = f'{{"resourceType": "Bundle", "entry": [{entries}]}}'
+    found = read(write(tmp_path / "r.txt", bundle if form == "bundle" else "\n".join(data)))
+    assert [report.text for report in found] == [None, None, None, "a\nb", TEXT]
+    assert [report.problem for report in found] == [*["unreadable_encoding"] * 3, None, None]
+
+
+def test_resources_may_lie_in_files_of_any_name(tmp_path):
+    write(tmp_path / "a.txt", json.dumps(resource("A1", TEXT, NOVAK), indent=1))
+    write(tmp_path / "b.dat", "{broken\n" + json.dumps(resource("A2", TEXT, NOVAK)))
+    assert [report.accession_number for report in read(tmp_path)] == ["A1", "", "A2"]
 
 
 def test_faults_beside_the_text_cost_nothing_and_broken_resources_one_row(tmp_path):
