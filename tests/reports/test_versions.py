@@ -130,9 +130,9 @@ def test_markup_is_taken_off_and_what_cannot_be_is_a_row():
 
 
 def test_long_stretches_of_blank_lines_are_cut_and_what_is_no_report_is_not_read():
-    blank = report(0, text="FINDINGS: No mass." + "\n \t" * 500_000 + "\nIMPRESSION: Normal.")
+    blank = report(0, text="FINDINGS: No mass." + "\n \t" * 500_000 + "." * 9000 + "\nIMPRESSION: Normal.")
     found = arranged(blank, report(1, text="No mass. " * 200_000), report(2, text="a\n\n\n  b"))
-    assert [one.text for one in found] == ["FINDINGS: No mass.\n\n\nIMPRESSION: Normal.", None, "a\n\n\n  b"]
+    assert [one.text for one in found] == ["FINDINGS: No mass.\n\n\n \t...\nIMPRESSION: Normal.", None, "a\n\n\n  b"]
     assert [one.problem for one in found] == [None, "unreadable", None]
 
 
