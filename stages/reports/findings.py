@@ -33,6 +33,7 @@ class StatementReader:
         self._spots = lexicon.rules["descriptions"]["spots"]
         self._multiple = tuple(map(str, words["multiple"]))
         self._anaphors = tuple(map(str, words["anaphors"]))
+        self._nouns = frozenset(map(str, words.get("lesion_nouns", ())))
         self._conclusions = frozenset(map(str, words["conclusions"]))
         self._joins = frozenset(map(str, words["coordinations"]))
         self._steps = (self._joins | frozenset(map(str, words["prepositions"]))) - {","}
@@ -54,12 +55,14 @@ class StatementReader:
         seen = [signal for signal in signals if self._assertions.of(sentence, signal.mention) != "absent"]
         pairs = {signal.sequence: signal.signal for signal in seen if signal.sequence}
         denied = [signal for signal in signals if signal not in seen]
-        statements += self._composed(sentence, groups, seen, denied, statements)
+        composed = list(self._composed(sentence, groups, seen, denied, statements))
+        namers = statements + [one for one in composed if self._is_confirmed(sentence, one, pairs)]
+        statements += composed
         if not any(s.assertion == "present" and self._rules(s.finding).get("is_diagnosis") for s in statements):
             is_acute = any(s.is_positive and self._rules(s.finding).get("signals") for s in statements)
             is_spots = not is_acute and self._has_word(sentence, self._multiple)
             described = self._described(sentence, groups, signals, is_spots=is_spots)
-            statements += [one for one in described if not self._is_named_so(one, statements, pairs)]
+            statements += [one for one in described if not self._is_named_so(one, namers, pairs)]
         statements = [self._with_signals(statement, pairs) for statement in statements]
         statements = with_sizes(sentence, statements, lambda s: s.is_positive and s.finding != self._normal)
         return sorted(self._courses.give(sentence, statements), key=lambda s: s.span)
@@ -105,8 +108,16 @@ class StatementReader:
             assertion = self._assertions.of(sentence, mention)
             if assertion in REFERENCES or self._is_elsewhere(sentence, mention):
                 continue
+            if assertion == "absent" and self._is_known(sentence, mention):
+                continue
             for place in self._place_named(sentence, mention, groups, assertion):
                 yield Statement(mention.value, place, assertion, span_of(sentence, mention))
+
+    def _is_known(self, sentence: Sentence, mention: Mention) -> bool:
+        """Whether only a property of lesions is denied: "no enhancing plaque"."""
+        is_restated = self._rules(mention.value).get("is_restated") and self._rules(mention.value).get("is_widespread")
+        properties = [m for m in sentence.of("finding") if self._rules(m.value).get("is_dependent")]
+        return bool(is_restated) and any(m.end == mention.start for m in properties)
 
     def _is_elsewhere(self, sentence: Sentence, mention: Mention) -> bool:
         """Whether a finding is said of anatomy without a code: "maxillary sinus cyst"."""
@@ -129,7 +140,8 @@ class StatementReader:
         has_host = any(self._assertions.of(sentence, m) not in REFERENCES for m in hosts)
         is_restated = self._concludes(sentence, mention) or mention.site or assertion == "uncertain"
         is_extension = is_restated and any(m.value == mention.value for m in earlier)
-        is_apart = rules.get("is_widespread") and earlier and self._is_apart(sentence, earlier[-1], mention, groups)
+        can_part = rules.get("is_widespread") and earlier and assertion != "uncertain"
+        is_apart = can_part and self._is_apart(sentence, earlier[-1], mention, groups)
         is_hosted = has_host and (rules.get("is_dependent") or is_apart)
         is_near = rules.get("is_diffuse") or rules.get("is_site_fixed") or is_hosted or is_extension
         reach = "phrase" if is_near else "clause" if assertion == "absent" else "sentence"
@@ -177,6 +189,11 @@ class StatementReader:
                 for place in self._places.of(sentence, anchor, groups, reach="sentence") or [Place()]:
                     yield Statement(code, place, assertion, span_of(sentence, anchor))
 
+    def _is_confirmed(self, sentence: Sentence, one: Statement, pairs: dict[str, str]) -> bool:
+        """Whether its signals leave no doubt: bright on DWI alone, a lesion is described as well."""
+        key = self._rules(one.finding)["signals"].get("confirmed_by")
+        return key is None or key in pairs or any(m.value == key for m in sentence.of("sequence"))
+
     def _is_called_harmless(self, sentence: Sentence, anchor: Mention) -> bool:
         """Whether a noun is said to be what makes no statement: "the only abnormality is a venous angioma"."""
         if sentence.words[anchor.end : anchor.end + 1] not in {("is",), ("are",)}:
@@ -198,6 +215,7 @@ class StatementReader:
         is_doubted = any(
             m.value == self._spots and self._assertions.is_doubted(sentence, m) for m in sentence.of("finding")
         )
+        yield from self._undisturbed(sentence, groups)
         anchors = [*sentence.of("lesions"), *(signal.mention for signal in signals if signal.signal != "iso")]
         for anchor in sorted(set(anchors), key=lambda mention: mention.start):
             assertion = self._assertions.of(sentence, anchor)
@@ -212,6 +230,16 @@ class StatementReader:
                 yield Statement(
                     self._default, place, assertion, span_of(sentence, anchor), is_description=True, is_spots=is_spots
                 )
+
+    def _undisturbed(self, sentence: Sentence, groups: list[Group]) -> Iterator[Statement]:
+        """Places that nothing is seen in: "no abnormal signal in the brainstem"."""
+        for denial in sentence.of("normality"):
+            if self._assertions.denies(sentence, denial) and not self._nouns.isdisjoint(
+                sentence.words[denial.start : denial.end]
+            ):
+                for place in self._places.of(sentence, denial, groups, reach="clause"):
+                    if place.site:
+                        yield Statement(self._default, place, "absent", span_of(sentence, denial), is_description=True)
 
     def _with_signals(self, statement: Statement, pairs: dict[str, str]) -> Statement:
         rules = self._rules(statement.finding)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
@@ -50,10 +51,13 @@ class Places:
         self._joins = frozenset(map(str, words["coordinations"]))
         self._breaks = self._prepositions | self._joins | frozenset(map(str, words["attribute_breaks"]))
         self._asides = frozenset(map(str, words["asides"]))
-        self._copulas = frozenset(map(str, words["copulas"]))
+        self._verbs = frozenset(map(str, [*words["copulas"], *words.get("verbs", ())]))
         self._is_head_last = language == "en"
         self._priority = {code: site.rules.get("priority", _LOBAR_PRIORITY) for code, site in lexicon.sites.items()}
         self._sided = {code: site.rules.get("has_side", True) for code, site in lexicon.sites.items()}
+        self._measured = re.compile(r"\d+(?:[.,]\d+)?(?:mm|cm)?|mm|cm|x")
+        self._diagnoses = {code for code, finding in lexicon.findings.items() if finding.rules.get("is_diagnosis")}
+        self._pushed = {code for code, finding in lexicon.findings.items() if finding.rules.get("is_of_neighbour")}
         self._white_matter = {code for code, site in lexicon.sites.items() if site.rules.get("is_white_matter")}
         self._fallback = lexicon.rules["white_matter"]["fallback"]
 
@@ -69,7 +73,9 @@ class Places:
             if groups and _is_side_of(groups[-1], group, sentence):
                 side = group.places[0].side
                 groups[-1] = replace(groups[-1], places=tuple(replace(p, side=side) for p in groups[-1].places))
-            elif groups and self._is_named_twice(sentence, groups[-1], group):
+            elif groups and (
+                self._is_named_twice(sentence, groups[-1], group) or self._is_parted(sentence, groups[-1], group)
+            ):
                 places = tuple(combine(groups[-1], group, self._merge))
                 groups[-1:] = [replace(groups[-1], places=places), replace(group, places=places)]
             else:
@@ -77,7 +83,7 @@ class Places:
         return groups
 
     def of(self, sentence: Sentence, mention: Mention, groups: list[Group], *, reach: str) -> list[Place]:
-        """The places that a sentence gives a finding; none if it gives none.
+        """The places that a sentence gives a finding, those that it extends to included; none if it gives none.
 
         Args:
             sentence: where the finding stands.
@@ -85,7 +91,22 @@ class Places:
             groups: the sentence's lists of places.
             reach: how far to look: the ``phrase`` around the finding, its ``clause``, or the whole ``sentence``.
         """
-        inside = [group for group in groups if not group.is_beside] or groups
+        places = self._own(sentence, mention, groups, reach)
+        if self._diagnoses.isdisjoint(mention.values) or not any(place.site for place in places):
+            return places
+        further = [place for g in groups if self._is_extended(sentence, mention, g) for place in g.places]
+        return places + [place for place in further if all(place.site not in (None, one.site) for one in places)]
+
+    def _is_extended(self, sentence: Sentence, mention: Mention, group: Group) -> bool:
+        """Whether a finding is said to go on into a place: "thalamic haematoma with extension into the ventricle"."""
+        cues = [m for m in sentence.of("extension") if mention.end <= m.start]
+        if not any(0 <= group.start - cue.end <= 1 for cue in cues) or sentence.has_cue(mention.end, group.start):
+            return False
+        later = [m for m in sentence.of("finding") if mention.end <= m.start < group.start]
+        return all(self._diagnoses.isdisjoint(m.values) for m in later)
+
+    def _own(self, sentence: Sentence, mention: Mention, groups: list[Group], reach: str) -> list[Place]:
+        inside = [g for g in groups if not g.is_beside and not self._is_pushed(sentence, g, mention)] or groups
         before = [group for group in inside if group.end <= mention.start]
         after = [group for group in inside if group.start >= mention.end]
         own = next((g for g in reversed(before) if self._is_attribute(sentence, g, mention)), None)
@@ -108,6 +129,28 @@ class Places:
             return list(topic.places if contradict(topic, following) else combine(topic, following, self._merge))
         chosen = (following or topic) if self._is_head_last else (topic or following)
         return list(chosen.places) if chosen else []
+
+    def _is_parted(self, sentence: Sentence, one: Group, other: Group) -> bool:
+        """Whether adjectives part a side from its site: "right sided heterogeneously enhancing temporal mass"."""
+        gap = sentence.words[one.end : other.start]
+        if one.places[0].site or len(one.places) > 1 or any(place.side for place in other.places):
+            return False
+        if any(one.end <= m.start < other.start for m in sentence.of("finding") if m.value in self._diagnoses):
+            return False
+        is_near = 0 < len(gap) <= _MAX_ADJECTIVES and not self._breaks.intersection(gap)
+        return is_near and not any(one.end <= m.start < other.start for m in sentence.of("other", "lesions", "signal"))
+
+    def _is_pushed(self, sentence: Sentence, group: Group, mention: Mention) -> bool:
+        """Whether a place is what a lesion presses on ("indenting the pons"), and not said of the mention itself."""
+        if not self._is_head_last or not self._pushed.isdisjoint(mention.values):
+            return False
+        for other in sentence.of("change", "finding"):
+            if self._pushed.isdisjoint(other.values):
+                continue
+            gap = sentence.words[other.end : group.start]
+            if other.end <= group.start and len(gap) <= _MAX_ASIDE and self._chain.union(("upon",)).issuperset(gap):
+                return True
+        return False
 
     def _complement(self, sentence: Sentence, complements: list[Group]) -> Group | None:
         """The place after a finding; of a side and a site that follow one another, both."""
@@ -132,8 +175,8 @@ class Places:
 
     def _is_attribute(self, sentence: Sentence, group: Group, mention: Mention) -> bool:
         gap = sentence.words[group.end : mention.start]
-        if gap and gap[0] in self._copulas:  # "the left temporal lobe is atrophic"
-            return len(gap) <= _MAX_ADJECTIVES and not (self._breaks - self._copulas).intersection(gap)
+        if gap and gap[0] in self._verbs:  # "the left temporal lobe is atrophic"
+            return len(gap) <= _MAX_ADJECTIVES and not (self._breaks - self._verbs).intersection(gap)
         cues = sentence.of("negation_before", "uncertainty_before", "terminators")
         return (
             len([w for w in gap if w not in self._chain]) <= _MAX_ADJECTIVES
@@ -156,7 +199,7 @@ class Places:
         """Whether a place is set beside a finding: "infarct, left thalamus", "haemosiderin staining, left putamen"."""
         if not lead or lead == (",",):
             return True
-        is_set = lead[-1] == "," and len(lead) <= _MAX_ASIDE and not self._breaks.intersection(lead[:-1])
+        is_set = lead[-1] == "," and len(lead) <= _MAX_ASIDE and not (self._breaks - {","}).intersection(lead)
         return is_set and not any(mention.end <= m.start < group.start for m in sentence.of("finding", "change"))
 
     def _is_stop(self, sentence: Sentence, stop: Mention, start: int, end: int) -> bool:
@@ -191,9 +234,11 @@ class Places:
         return len(run) == 1 and sentence.words[run[0][1].start : run[0][1].end] == ("both",)
 
     def _link(self, sentence: Sentence, one: Mention, other: Mention) -> str | None:
-        gap = without_brackets(sentence.words[one.end : other.start])
+        gap = without_brackets(_between(sentence, one.end, other.start))
+        gap = tuple(word for word in gap if not self._measured.fullmatch(word))
         if all(word in self._chain for word in gap):
-            return "chain"
+            is_extended = any(one.end <= m.start < other.start for m in sentence.of("extension"))
+            return "list" if is_extended else "chain"
         return "list" if all(word in self._chain or word in self._list for word in gap) else None
 
     def _group(self, sentence: Sentence, run: list[tuple[str, Mention]]) -> Group:
@@ -248,6 +293,13 @@ class Places:
         sites = self._heads([site for site in (one.site, other.site) if site])
         is_white_matter = one.is_white_matter or other.is_white_matter
         return Place(sites[0] if sites else None, one.side or other.side, is_white_matter)
+
+
+def _between(sentence: Sentence, start: int, end: int) -> tuple[str, ...]:
+    """The words of a stretch but those that only say that something goes on there: "extending into"."""
+    cues = [m for m in sentence.of("extension") if start <= m.start and m.end <= end]
+    inside = {index for m in cues for index in range(m.start, m.end)}
+    return tuple(word for index, word in enumerate(sentence.words[start:end], start) if index not in inside)
 
 
 def _resolved(sentence: Sentence, mention: Mention) -> Mention | None:

@@ -84,10 +84,16 @@ class Signals:
         for run in runs:
             is_next = run[0].start == mention.end
             gap = sentence.words[run[-1].end : mention.start] if run[-1].end <= mention.start else None
+            is_on = mention.value != "mixed" and self._is_led_to(sentence.words[mention.end : run[0].start])
             is_last = not self._prepositions and gap is not None and len(gap) <= 4 and self._is_joined(gap)
-            if is_next or is_last or (gap is not None and len(gap) <= 2 and {"is", "are"}.intersection(gap)):
+            is_said = gap is not None and len(gap) <= 2 and {"is", "are", "being"}.intersection(gap)
+            if is_next or is_on or is_last or is_said:
                 return [Signal(m.value, mention.value, mention) for m in run]
         return []
+
+    def _is_led_to(self, gap: tuple[str, ...]) -> bool:
+        """Whether only a preposition, and an article, parts an adjective from its sequence: "high on T2"."""
+        return 0 < len(gap) <= 2 and gap[0] in self._prepositions
 
     def _is_joined(self, gap: tuple[str, ...]) -> bool:
         return len(gap) <= _MAX_GAP and all(word in self._joins for word in gap)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,11 +11,14 @@ from spacy.matcher import PhraseMatcher
 from spacy.tokens import Doc
 
 from stages.reports.lexicon import Lexicon
+from stages.reports.wordings import alternatives, compounds, spellings
 
 # Width-preserving, so that spans in the plain text hold in the report. A hyphen or slash joins
 # words as a space does: "ring-enhancing", "T2/FLAIR".
 _PLAIN = str.maketrans("-–—‐‑/’‘“”，：；（）！？％＋＊０１２３４５６７８９．", "      ''\"\",:;()!?%+*0123456789.")
 _MAX_ABBREVIATION = 5
+#: After the code of a finding that a change makes only when said of one of its sites: "the hippocampus is small".
+OF_SITE = " of site"
 
 
 @dataclass(frozen=True)
@@ -43,16 +45,6 @@ def plain(text: str) -> str:
     return text.translate(_PLAIN)
 
 
-def spellings(term: str, language: Mapping[str, Any]) -> set[str]:
-    """Spell a term in the regional ways of its language, in singular and plural."""
-    variants = {term}
-    for one, other in language["spellings"]:
-        variants |= {variant.replace(one, other) for variant in variants}
-    for ending, plural in language["plurals"]:
-        variants |= {re.sub(f"{ending}$", plural, variant) for variant in list(variants) if variant.endswith(ending)}
-    return variants
-
-
 class Vocabulary:
     """Finds the phrases of a lexicon in the text of one language."""
 
@@ -63,7 +55,7 @@ class Vocabulary:
         for term, entry in _entries(lexicon, language):
             capitals = term.isupper() and len(term) <= _MAX_ABBREVIATION and entry.kind != "sequence" and term.isascii()
             entry = Entry(entry.kind, entry.values, entry.site, entry.assertion, capitals)
-            for variant in {term} if capitals else spellings(term, words):
+            for variant in {term} if capitals else spellings(term, words, is_name=entry.kind not in _CUES):
                 self._add(variant, entry, nlp)
 
     def find(self, doc: Doc) -> list[tuple[int, int, list[Entry]]]:
@@ -127,14 +119,13 @@ def _entries(lexicon: Lexicon, language: str) -> Iterator[tuple[str, Entry]]:
     yield from _each(words["same_side"], Entry("same_side"))
     for pair in words["pairs"]:
         yield from _each(pair["terms"], Entry("pair", (pair["sequence"], pair["signal"])))
-    for kind in _CUES:
-        yield from _each(words[kind], Entry(kind))
+    for kind in ("lesions", "normality", "normal_alone", *_CUES):
+        yield from _each(words.get(kind, ()), Entry(kind))
     yield from _each(lexicon.rules["ignored"][language], Entry("ignored"))
     yield from _each(lexicon.rules["other_anatomy"][language], Entry("other"))
 
 
 _CUES = (
-    "lesions",
     "negation_before",
     "negation_after",
     "uncertainty_before",
@@ -145,8 +136,7 @@ _CUES = (
     "cause_before",
     "terminators",
     "beside",
-    "normality",
-    "normal_alone",
+    "extension",
 )
 
 
@@ -162,6 +152,8 @@ def _finding_entries(lexicon: Lexicon, language: str) -> Iterator[tuple[str, Ent
         yield from _each(_words(rules, "normal", language), Entry("normality", (code,)))
         for term in _words(rules, "subjects", language):
             subjects.setdefault(term, []).append(code)
+        for term in _words(rules, "site_changes", language):
+            changes.setdefault(term, []).append(code + OF_SITE)
         for term in _words(rules, "changes", language):
             changes.setdefault(term, []).append(code)
     yield from ((term, Entry("subject", tuple(codes))) for term, codes in subjects.items())
@@ -176,12 +168,17 @@ def _site_entries(lexicon: Lexicon, language: str) -> Iterator[tuple[str, Entry]
         sites = tuple(compound["sites"])
         yield from _each(compound[language], Entry("site", sites))
         yield from _speakers(compound[language], lexicon, sites)
+    forms, heads = (lexicon.rules[part].get(language, {}) for part in ("combining_forms", "adjectives"))
+    for term, sites in compounds(forms, heads):
+        yield term, Entry("site", sites)
     yield from _each(lexicon.rules["white_matter"][language], Entry("white_matter"))
 
 
 def _speakers(terms: Iterable[Any], lexicon: Lexicon, sites: tuple[str, ...]) -> Iterator[tuple[str, Entry]]:
     """Sites as subjects of the findings that can be said of them, if there are any."""
-    codes = [code for code, finding in lexicon.findings.items() if {*sites} & {*finding.rules.get("subject_sites", ())}]
+    rules = {code: finding.rules for code, finding in lexicon.findings.items()}
+    codes = [code for code in rules if {*sites} & {*rules[code].get("subject_sites", ())}]
+    codes += [code + OF_SITE for code in rules if {*sites} & {*rules[code].get("site_changes", {}).get("sites", ())}]
     return _each(terms if codes else (), Entry("subject", tuple(codes)))
 
 
@@ -191,4 +188,4 @@ def _words(rules: Mapping[str, Any], key: str, language: str) -> list[str]:
 
 def _each(terms: Iterable[Any], entry: Entry) -> Iterator[tuple[str, Entry]]:
     for term in terms:
-        yield str(term), entry
+        yield from ((one, entry) for one in alternatives(str(term)))
