@@ -20,6 +20,8 @@ LANGUAGES = ("en", "zh")
 
 Terms = Mapping[str, tuple[str, ...]]
 
+_ALTERNATIVES = re.compile(r"\(([^()]*\|[^()]*)\)")
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -248,7 +250,25 @@ def _load(name: str) -> Lexicon:
 
 
 def _read(folder: str, name: str) -> dict[str, Any]:
-    return YAML(typ="safe").load((_FOLDER / folder / f"{name}.yaml").read_text(encoding="utf-8"))
+    return _spelled_out(YAML(typ="safe").load((_FOLDER / folder / f"{name}.yaml").read_text(encoding="utf-8")))
+
+
+def _spelled_out(node: Any) -> Any:
+    """Replace each term with alternatives in a list by the terms that it stands for."""
+    if isinstance(node, Mapping):
+        return {key: _spelled_out(value) for key, value in node.items()}
+    if isinstance(node, list):
+        return [item for one in node for item in (_variants(one) if isinstance(one, str) else [_spelled_out(one)])]
+    return node
+
+
+def _variants(term: str) -> list[str]:
+    """Spell out alternatives: "(弥散|扩散)(明显|)受限" is four terms."""
+    match = _ALTERNATIVES.search(term)
+    if match is None:
+        return [term]
+    before, after = term[: match.start()], term[match.end() :]
+    return [variant for part in match[1].split("|") for variant in _variants(f"{before}{part}{after}")]
 
 
 def _finding(code: str, block: dict[str, Any], sites: dict[str, Any]) -> Finding:
