@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -48,14 +48,15 @@ class StatementReader:
         if not sentence.mentions:
             return []
         groups = self._places.groups(sentence)
-        statements = [*self._named(sentence, groups), *self._subjects.changes(sentence, groups)]
+        statements = [*self._named(sentence, groups)]
+        statements += _without_repeats(self._subjects.changes(sentence, groups), statements)
         statements += self._subjects.normalities(sentence, groups)
         signals = self._signals.of(sentence)
         seen = [signal for signal in signals if self._assertions.of(sentence, signal.mention) != "absent"]
         pairs = {signal.sequence: signal.signal for signal in seen if signal.sequence}
         denied = [signal for signal in signals if signal not in seen]
         statements += self._composed(sentence, groups, seen, denied, statements)
-        if not any(s.assertion == "present" and self._rules(s.finding).get("is_diagnosis") for s in statements):
+        if not any(s.assertion == "present" and self._explains(s) for s in statements):
             is_acute = any(s.is_positive and self._rules(s.finding).get("signals") for s in statements)
             is_spots = not is_acute and self._has_word(sentence, self._multiple)
             described = self._described(sentence, groups, signals, is_spots=is_spots)
@@ -95,6 +96,11 @@ class StatementReader:
     def _rules(self, finding: str) -> Any:
         return self._findings[finding].rules
 
+    def _explains(self, statement: Statement) -> bool:
+        """Whether a finding explains the signal that its sentence describes."""
+        rules = self._rules(statement.finding)
+        return bool(rules.get("is_diagnosis")) and not rules.get("is_diffuse")
+
     def _has_word(self, sentence: Sentence, words: tuple[str, ...]) -> bool:
         if self._is_spaced:
             return not set(words).isdisjoint(sentence.words)
@@ -132,7 +138,8 @@ class StatementReader:
         is_apart = rules.get("is_widespread") and earlier and self._is_apart(sentence, earlier[-1], mention, groups)
         is_hosted = has_host and (rules.get("is_dependent") or is_apart)
         is_near = rules.get("is_diffuse") or rules.get("is_site_fixed") or is_hosted or is_extension
-        reach = "phrase" if is_near else "clause" if assertion == "absent" else "sentence"
+        is_compressed = assertion == "absent" and bool(rules.get("subject_sites"))  # "the brainstem is not compressed"
+        reach = "clause" if is_compressed else "phrase" if is_near else "clause" if assertion == "absent" else "sentence"
         places = self._places.of(sentence, mention, groups, reach=reach)
         if rules.get("is_site_fixed"):
             return [p for p in places if p.site in rules["subject_sites"]] or [Place()]
@@ -220,6 +227,16 @@ class StatementReader:
             return statement
         is_picky = own and not rules.get("is_diagnosis")
         return replace(statement, signals={k: v for k, v in pairs.items() if not is_picky or k in own})
+
+
+def _without_repeats(changes: Iterable[Statement], named: list[Statement]) -> list[Statement]:
+    """Changes that say more than a finding with a place before them: "cerebellar atrophy with wide sulci"."""
+    sited = [(one.finding, one.assertion, one.span) for one in named if one.place.site]
+    return [
+        one
+        for one in changes
+        if one.place != Place() or not any(s[:2] == (one.finding, one.assertion) and s[2] < one.span for s in sited)
+    ]
 
 
 def _is_of_finding(sentence: Sentence, lesion: Mention) -> bool:

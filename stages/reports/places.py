@@ -51,6 +51,7 @@ class Places:
         self._breaks = self._prepositions | self._joins | frozenset(map(str, words["attribute_breaks"]))
         self._asides = frozenset(map(str, words["asides"]))
         self._copulas = frozenset(map(str, words["copulas"]))
+        self._governors = frozenset(map(str, words.get("governors", ())))
         self._is_head_last = language == "en"
         self._priority = {code: site.rules.get("priority", _LOBAR_PRIORITY) for code, site in lexicon.sites.items()}
         self._sided = {code: site.rules.get("has_side", True) for code, site in lexicon.sites.items()}
@@ -85,6 +86,10 @@ class Places:
             groups: the sentence's lists of places.
             reach: how far to look: the ``phrase`` around the finding, its ``clause``, or the whole ``sentence``.
         """
+        if sentence.words[mention.end - 1] in self._governors:
+            objects = [group for group in groups if group.start == mention.end]
+            if objects:
+                return list(objects[0].places)
         inside = [group for group in groups if not group.is_beside] or groups
         before = [group for group in inside if group.end <= mention.start]
         after = [group for group in inside if group.start >= mention.end]
