@@ -36,6 +36,7 @@ class StatementReader:
         self._conclusions = frozenset(map(str, words["conclusions"]))
         self._joins = frozenset(map(str, words["coordinations"]))
         self._steps = (self._joins | frozenset(map(str, words["prepositions"]))) - {","}
+        self._language = language
         self._is_spaced = language == "en"
         self._assertions = Assertions(words)
         self._places = Places(lexicon, language)
@@ -61,6 +62,7 @@ class StatementReader:
             is_spots = not is_acute and self._has_word(sentence, self._multiple)
             described = self._described(sentence, groups, signals, is_spots=is_spots)
             statements += [one for one in described if not self._is_named_so(one, statements, pairs)]
+        statements = [*statements, *self._denied_signal(sentence, groups)]
         statements = [self._with_signals(statement, pairs) for statement in statements]
         statements = with_sizes(sentence, statements, lambda s: s.is_positive and s.finding != self._normal)
         return sorted(self._courses.give(sentence, statements), key=lambda s: s.span)
@@ -138,8 +140,8 @@ class StatementReader:
         is_apart = rules.get("is_widespread") and earlier and self._is_apart(sentence, earlier[-1], mention, groups)
         is_hosted = has_host and (rules.get("is_dependent") or is_apart)
         is_near = rules.get("is_diffuse") or rules.get("is_site_fixed") or is_hosted or is_extension
-        is_compressed = assertion == "absent" and bool(rules.get("subject_sites"))  # "the brainstem is not compressed"
-        reach = "clause" if is_compressed else "phrase" if is_near else "clause" if assertion == "absent" else "sentence"
+        is_denied = assertion == "absent" and not (is_near and self._is_spaced)  # 脑干未见受压, 双侧海马未见萎缩
+        reach = "clause" if is_denied else "phrase" if is_near else "sentence"
         places = self._places.of(sentence, mention, groups, reach=reach)
         if rules.get("is_site_fixed"):
             return [p for p in places if p.site in rules["subject_sites"]] or [Place()]
@@ -177,12 +179,24 @@ class StatementReader:
             rule = finding.rules.get("signals")
             if not rule or code in named or (finding.rules.get("is_diagnosis") and has_diagnosis):
                 continue
+            if any(word in sentence.text for word in rule.get("unless_said", {}).get(self._language, ())):
+                continue
             refused = _anchor(rule, denied)
             anchor = refused or _anchor(rule, signals)
             if anchor is not None and not {tuple(pair) for pair in rule.get("unless", ())} & said:
                 assertion = self._assertions.of(sentence, anchor)
                 for place in self._places.of(sentence, anchor, groups, reach="sentence") or [Place()]:
                     yield Statement(code, place, assertion, span_of(sentence, anchor))
+
+    def _denied_signal(self, sentence: Sentence, groups: list[Group]) -> Iterator[Statement]:
+        """Sites that are said to have no abnormal signal: 脑干及小脑未见异常信号."""
+        for mention in sentence.of("normality") if not self._is_spaced else ():
+            phrase = "".join(sentence.words[mention.start : mention.end])
+            if "异常信号" in phrase or "信号异常" in phrase:
+                for group in groups:
+                    if group.end == mention.start and any(site.end == group.end for site in sentence.of("site")):
+                        for place in group.places:
+                            yield Statement(self._default, place, "absent", span_of(sentence, mention))
 
     def _is_called_harmless(self, sentence: Sentence, anchor: Mention) -> bool:
         """Whether a noun is said to be what makes no statement: "the only abnormality is a venous angioma"."""
