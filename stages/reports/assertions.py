@@ -141,7 +141,8 @@ class Assertions:
         """Whether a cue that works both ways ("possible") belongs to what follows it."""
         is_both_ways = any((m.start, m.end) == (cue.start, cue.end) for m in sentence.of(*_before_kinds()))
         following = [m for m in sentence.of(*_SAID) if m.start >= cue.end]
-        return is_both_ways and any({",", ":"}.isdisjoint(sentence.words[cue.end : m.start]) for m in following)
+        stops = {","} if self._is_comma_listing else {",", ":"}
+        return is_both_ways and any(stops.isdisjoint(sentence.words[cue.end : m.start]) for m in following)
 
     def _is_listed_up_to(self, sentence: Sentence, mention: Mention, cue: Mention) -> bool:
         """Whether only a list lies between a phrase and the cue after it."""
@@ -177,7 +178,7 @@ class Assertions:
         """Whether nothing but a place stands between commas: "haemorrhage, left frontal lobe, ..."."""
         end = cue.start
         if not self._is_comma_listing:  # "…增生，右侧海马未见…" opens a clause; "…移位，存疑。" is all of one
-            return sentence.words[start:end] == (",",) and sentence.words[cue.end : cue.end + 1] in ((), (",",), ("。",))
+            return sentence.words[start:end] == (",",) and {",", "。"}.issuperset(sentence.words[cue.end : cue.end + 1])
         places = [m for m in sentence.of("site", "side") if start <= m.start and m.end <= end]
         inside = {index for m in places for index in range(m.start, m.end)}
         rest = {sentence.words[index] for index in range(start, end) if index not in inside}

@@ -108,7 +108,7 @@ class ReportLinker:
             return [statement]
         if place.site is None and statement.is_positive:
             inherited = self._inherited(statement, sentence, recent) or (recent if is_anaphoric else [])
-            inherited = [_on_side(one, place.side) for one in inherited if place.side in (None, one.side) or _is_half(place, one)]
+            inherited = [one for one in inherited if place.side in (None, one.side)]
             return [replace(statement, place=one) for one in inherited] or [statement]
         beside = [s.place for s in sentence if s.is_positive and s.place.side and s.span < statement.span]
         sides = {one.side for one in beside or recent}
@@ -227,15 +227,6 @@ class ReportLinker:
         if place.site is not None or default is None:
             return one
         return replace(one, statement=replace(one.statement, place=replace(place, site=default)))
-
-
-def _is_half(place: Place, whole: Place) -> bool:
-    """Whether a side is one of both that were named before: "contusions of both lobes, haemorrhagic on the left"."""
-    return place.side in ("left", "right") and whole.side == "bilateral"
-
-
-def _on_side(place: Place, side: str | None) -> Place:
-    return replace(place, side=side) if side else place
 
 
 def _merge(located: Iterable[Located]) -> list[Located]:

@@ -49,12 +49,17 @@ class Subjects:
                     continue
                 if code == self._normal:
                     yield Statement(code, Place(), self._doubt(sentence, mention), span)
-                elif self._findings[code].rules.get("is_denied_by_normal"):
+                elif self._is_denied(code, sentence, mention):
                     for place in self._place(code, subject, groups):
                         yield Statement(code, place, "absent", span)
         for mention in sentence.of("normal_alone"):
             if not sentence.of("other", "site", "subject") or self._is_spaced:
                 yield Statement(self._normal, Place(), self._doubt(sentence, mention), span_of(sentence, mention))
+
+    def _is_denied(self, code: str, sentence: Sentence, normality: Mention) -> bool:
+        """Whether a normal subject denies a finding; normal signal tells no width: 第三脑室周围未见异常信号."""
+        is_of_signal = "异常信号" in "".join(sentence.words[normality.start : normality.end])
+        return bool(self._findings[code].rules.get("is_denied_by_normal")) and not is_of_signal
 
     def _doubt(self, sentence: Sentence, mention: Mention) -> str:
         return "uncertain" if self._assertions.of(sentence, mention) == "uncertain" else "present"
