@@ -102,6 +102,8 @@ class Assertions:
 
     def _cue_before(self, sentence: Sentence, mention: Mention) -> Mention | None:
         cues = [cue for cue in sentence.of("negation_before", "uncertainty_before") if cue.end <= mention.start]
+        if not self._is_comma_listing:  # "克雅病待排：…" doubts what stands before the colon
+            cues = [cue for cue in cues if sentence.words[cue.end] != ":"]
         cues += [other for other in sentence.of("finding") if self._opens_denials(sentence, other, mention)]
         cues += [one for one in sentence.of("normality") if one.end <= mention.start and self.denies(sentence, one)]
         reaching = [cue for cue in cues if not self._has_break(sentence, cue, mention)]
@@ -142,7 +144,8 @@ class Assertions:
         """Whether a cue that works both ways ("possible") belongs to what follows it."""
         is_both_ways = any((m.start, m.end) == (cue.start, cue.end) for m in sentence.of(*_before_kinds()))
         following = [m for m in sentence.of(*_SAID) if m.start >= cue.end]
-        return is_both_ways and any("," not in sentence.words[cue.end : m.start] for m in following)
+        stops = {","} if self._is_comma_listing else {",", ":"}
+        return is_both_ways and any(stops.isdisjoint(sentence.words[cue.end : m.start]) for m in following)
 
     def _is_listed_up_to(self, sentence: Sentence, mention: Mention, cue: Mention) -> bool:
         """Whether only a list lies between a phrase and the cue after it."""
@@ -172,13 +175,16 @@ class Assertions:
             position = other.end
         if ":" in sentence.words[position : cue.start - 1]:
             return False
-        is_near = "," not in sentence.words[position : cue.start] or self._is_apposed(sentence, position, cue.start)
+        is_near = "," not in sentence.words[position : cue.start] or self._is_apposed(sentence, position, cue)
         return is_near and not any(
             position <= m.start < cue.start for m in sentence.of("negation_before", "uncertainty_before")
         )
 
-    def _is_apposed(self, sentence: Sentence, start: int, end: int) -> bool:
+    def _is_apposed(self, sentence: Sentence, start: int, cue: Mention) -> bool:
         """Whether nothing but a place stands between commas: "haemorrhage, left frontal lobe, ..."."""
+        end = cue.start
+        if not self._is_comma_listing:  # "…增生，右侧海马未见…" opens a clause; "…移位，存疑。" is all of one
+            return sentence.words[start:end] == (",",) and {",", "。"}.issuperset(sentence.words[cue.end : cue.end + 1])
         places = [m for m in sentence.of("site", "side") if start <= m.start and m.end <= end]
         inside = {index for m in places for index in range(m.start, m.end)}
         rest = {sentence.words[index] for index in range(start, end) if index not in inside}

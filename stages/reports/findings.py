@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -37,6 +37,7 @@ class StatementReader:
         self._conclusions = frozenset(map(str, words["conclusions"]))
         self._joins = frozenset(map(str, words["coordinations"]))
         self._steps = (self._joins | frozenset(map(str, words["prepositions"]))) - {","}
+        self._language = language
         self._is_spaced = language == "en"
         self._assertions = Assertions(words)
         self._places = Places(lexicon, language)
@@ -49,7 +50,8 @@ class StatementReader:
         if not sentence.mentions:
             return []
         groups = self._places.groups(sentence)
-        statements = [*self._named(sentence, groups), *self._subjects.changes(sentence, groups)]
+        statements = [*self._named(sentence, groups)]
+        statements += _without_repeats(self._subjects.changes(sentence, groups), statements)
         statements += self._subjects.normalities(sentence, groups)
         signals = self._signals.of(sentence)
         seen = [signal for signal in signals if self._assertions.of(sentence, signal.mention) != "absent"]
@@ -58,11 +60,12 @@ class StatementReader:
         composed = list(self._composed(sentence, groups, seen, denied, statements))
         namers = statements + [one for one in composed if self._is_confirmed(sentence, one, pairs)]
         statements += composed
-        if not any(s.assertion == "present" and self._rules(s.finding).get("is_diagnosis") for s in statements):
+        if not any(s.assertion == "present" and self._explains(s) for s in statements):
             is_acute = any(s.is_positive and self._rules(s.finding).get("signals") for s in statements)
             is_spots = not is_acute and self._has_word(sentence, self._multiple)
             described = self._described(sentence, groups, signals, is_spots=is_spots)
             statements += [one for one in described if not self._is_named_so(one, namers, pairs)]
+        statements = [*statements, *self._denied_signal(sentence, groups)]
         statements = [self._with_signals(statement, pairs) for statement in statements]
         statements = with_sizes(sentence, statements, lambda s: s.is_positive and s.finding != self._normal)
         return sorted(self._courses.give(sentence, statements), key=lambda s: s.span)
@@ -97,6 +100,11 @@ class StatementReader:
 
     def _rules(self, finding: str) -> Any:
         return self._findings[finding].rules
+
+    def _explains(self, statement: Statement) -> bool:
+        """Whether a finding explains the signal that its sentence describes; Chinese ones are long."""
+        rules = self._rules(statement.finding)
+        return bool(rules.get("is_diagnosis")) and (self._is_spaced or not rules.get("is_diffuse"))
 
     def _has_word(self, sentence: Sentence, words: tuple[str, ...]) -> bool:
         if self._is_spaced:
@@ -144,7 +152,8 @@ class StatementReader:
         is_apart = can_part and self._is_apart(sentence, earlier[-1], mention, groups)
         is_hosted = has_host and (rules.get("is_dependent") or is_apart)
         is_near = rules.get("is_diffuse") or rules.get("is_site_fixed") or is_hosted or is_extension
-        reach = "phrase" if is_near else "clause" if assertion == "absent" else "sentence"
+        is_denied = assertion == "absent" and not (is_near and self._is_spaced)  # 脑干未见受压, 双侧海马未见萎缩
+        reach = "clause" if is_denied else "phrase" if is_near else "sentence"
         places = self._places.of(sentence, mention, groups, reach=reach)
         if rules.get("is_site_fixed"):
             return [p for p in places if p.site in rules["subject_sites"]] or [Place()]
@@ -182,6 +191,8 @@ class StatementReader:
             rule = finding.rules.get("signals")
             if not rule or code in named or (finding.rules.get("is_diagnosis") and has_diagnosis):
                 continue
+            if any(word in sentence.text for word in rule.get("unless_said", {}).get(self._language, ())):
+                continue
             refused = _anchor(rule, denied)
             anchor = refused or _anchor(rule, signals)
             if anchor is not None and not {tuple(pair) for pair in rule.get("unless", ())} & said:
@@ -193,6 +204,16 @@ class StatementReader:
         """Whether its signals leave no doubt: bright on DWI alone, a lesion is described as well."""
         key = self._rules(one.finding)["signals"].get("confirmed_by")
         return key is None or key in pairs or any(m.value == key for m in sentence.of("sequence"))
+
+    def _denied_signal(self, sentence: Sentence, groups: list[Group]) -> Iterator[Statement]:
+        """Sites that are said to have no abnormal signal: 脑干及小脑未见异常信号."""
+        for mention in sentence.of("normality") if not self._is_spaced else ():
+            phrase = "".join(sentence.words[mention.start : mention.end])
+            if "异常信号" in phrase or "信号异常" in phrase:
+                for group in groups:
+                    if group.end == mention.start and any(site.end == group.end for site in sentence.of("site")):
+                        for place in group.places:
+                            yield Statement(self._default, place, "absent", span_of(sentence, mention))
 
     def _is_called_harmless(self, sentence: Sentence, anchor: Mention) -> bool:
         """Whether a noun is said to be what makes no statement: "the only abnormality is a venous angioma"."""
@@ -248,6 +269,16 @@ class StatementReader:
             return statement
         is_picky = own and not rules.get("is_diagnosis")
         return replace(statement, signals={k: v for k, v in pairs.items() if not is_picky or k in own})
+
+
+def _without_repeats(changes: Iterable[Statement], named: list[Statement]) -> list[Statement]:
+    """Changes that say more than a finding with a place before them: "cerebellar atrophy with wide sulci"."""
+    sited = [(one.finding, one.assertion, one.span) for one in named if one.place.site]
+    return [
+        one
+        for one in changes
+        if one.place != Place() or not any(s[:2] == (one.finding, one.assertion) and s[2] < one.span for s in sited)
+    ]
 
 
 def _is_of_finding(sentence: Sentence, lesion: Mention) -> bool:

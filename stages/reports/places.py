@@ -52,6 +52,7 @@ class Places:
         self._breaks = self._prepositions | self._joins | frozenset(map(str, words["attribute_breaks"]))
         self._asides = frozenset(map(str, words["asides"]))
         self._verbs = frozenset(map(str, [*words["copulas"], *words.get("verbs", ())]))
+        self._governors = frozenset(map(str, words.get("governors", ())))
         self._is_head_last = language == "en"
         self._priority = {code: site.rules.get("priority", _LOBAR_PRIORITY) for code, site in lexicon.sites.items()}
         self._sided = {code: site.rules.get("has_side", True) for code, site in lexicon.sites.items()}
@@ -106,6 +107,10 @@ class Places:
         return all(self._diagnoses.isdisjoint(m.values) for m in later)
 
     def _own(self, sentence: Sentence, mention: Mention, groups: list[Group], reach: str) -> list[Place]:
+        if sentence.words[mention.end - 1] in self._governors:
+            objects = [group for group in groups if group.start == mention.end]
+            if objects:
+                return list(objects[0].places)
         inside = [g for g in groups if not g.is_beside and not self._is_pushed(sentence, g, mention)] or groups
         before = [group for group in inside if group.end <= mention.start]
         after = [group for group in inside if group.start >= mention.end]

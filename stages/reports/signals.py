@@ -70,6 +70,8 @@ class Signals:
         after = next((run for run in runs if run[0].start >= mention.end), None)
         before = next((run for run in reversed(runs) if run[-1].end <= mention.start), None)
         gap_after = sentence.words[mention.end : after[0].start] if after else ()
+        if after and gap_after == ("(",) and sentence.words[after[-1].end : after[-1].end + 1] == (")",):
+            return after  # 高信号（FLAIR）
         if after and gap_after and gap_after[0] in self._prepositions and self._is_joined(gap_after):
             return after
         gap_before = sentence.words[before[-1].end : mention.start] if before else ()

@@ -55,7 +55,7 @@ class Subjects:
                     continue
                 if code == self._normal:
                     yield Statement(code, Place(), self._doubt(sentence, mention), span)
-                elif code in self._findings and self._findings[code].rules.get("is_denied_by_normal"):
+                elif self._is_denied(code, sentence, mention):
                     for place in self._place(code, subject, groups):
                         yield Statement(code, place, "absent", span)
         for mention in sentence.of("normal_alone"):
@@ -66,6 +66,12 @@ class Subjects:
         """Whether nothing but a verb and an adverb stands between: "the hippocampus is rather small"."""
         gap = sentence.words[subject.end : change.start]
         return subject.end < change.start and len(gap) <= _LONGEST_LIST_GAP and gap[0] in self._copulas
+
+    def _is_denied(self, code: str, sentence: Sentence, normality: Mention) -> bool:
+        """Whether a normal subject denies a finding; normal signal tells no width: 第三脑室周围未见异常信号."""
+        is_of_signal = "异常信号" in "".join(sentence.words[normality.start : normality.end])
+        finding = self._findings.get(code)
+        return finding is not None and bool(finding.rules.get("is_denied_by_normal")) and not is_of_signal
 
     def _doubt(self, sentence: Sentence, mention: Mention) -> str:
         return "uncertain" if self._assertions.of(sentence, mention) == "uncertain" else "present"

@@ -11,7 +11,7 @@ from spacy.matcher import PhraseMatcher
 from spacy.tokens import Doc
 
 from stages.reports.lexicon import Lexicon
-from stages.reports.wordings import alternatives, compounds, spellings
+from stages.reports.wordings import compounds, spellings
 
 # Width-preserving, so that spans in the plain text hold in the report. A hyphen or slash joins
 # words as a space does: "ring-enhancing", "T2/FLAIR".
@@ -188,4 +188,4 @@ def _words(rules: Mapping[str, Any], key: str, language: str) -> list[str]:
 
 def _each(terms: Iterable[Any], entry: Entry) -> Iterator[tuple[str, Entry]]:
     for term in terms:
-        yield from ((one, entry) for one in alternatives(str(term)))
+        yield str(term), entry
