@@ -14,7 +14,7 @@ from stages.reports.measures import sizes, with_sizes
 from stages.reports.placement import Group, Place, at_site
 from stages.reports.places import Places
 from stages.reports.sentences import Mention, Sentence
-from stages.reports.signals import Signal, Signals
+from stages.reports.signals import Signal, Signals, anchor_of
 from stages.reports.subjects import Subjects
 from stages.reports.utterances import Statement, span_of
 
@@ -193,8 +193,8 @@ class StatementReader:
                 continue
             if any(word in sentence.text for word in rule.get("unless_said", {}).get(self._language, ())):
                 continue
-            refused = _anchor(rule, denied)
-            anchor = refused or _anchor(rule, signals)
+            refused = anchor_of(rule, denied)
+            anchor = refused or anchor_of(rule, signals)
             if anchor is not None and not {tuple(pair) for pair in rule.get("unless", ())} & said:
                 assertion = self._assertions.of(sentence, anchor)
                 for place in self._places.of(sentence, anchor, groups, reach="sentence") or [Place()]:
@@ -294,13 +294,3 @@ def _is_part_of_place(sentence: Sentence, lesion: Mention, groups: list[Group]) 
     if len(noun) != 1 or noun[0] not in _PLACE_NOUNS or sentence.words[lesion.end : lesion.end + 1] == ("of",):
         return False
     return any(group.end == lesion.start and group.places[0].site for group in groups)
-
-
-def _anchor(rule: Any, signals: list[Signal]) -> Mention | None:
-    """The phrase that gives a sequence the signal of a rule, unless it lumps that sequence with others."""
-    for signal in signals:
-        beside = {other.sequence for other in signals if other.mention == signal.mention}
-        is_lumped = not beside.isdisjoint(rule.get("unless_joined", ()))
-        if [signal.sequence, signal.signal] in rule["any"] and not is_lumped:
-            return signal.mention
-    return None

@@ -109,3 +109,13 @@ def _lengths(pairs: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str], str]:
         for term in map(str, pair["terms"])
         if term.endswith(pair["sequence"])
     }
+
+
+def anchor_of(rule: Any, signals: list[Signal]) -> Mention | None:
+    """The phrase that gives a sequence the signal of a rule, unless it lumps that sequence with others."""
+    for signal in signals:
+        beside = {other.sequence for other in signals if other.mention == signal.mention}
+        is_lumped = not beside.isdisjoint(rule.get("unless_joined", ()))
+        if [signal.sequence, signal.signal] in rule["any"] and not is_lumped:
+            return signal.mention
+    return None
