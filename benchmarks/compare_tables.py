@@ -94,14 +94,19 @@ class Spread:
         return self.may_be_empty if math.isinf(difference) else difference <= MARGIN * self.largest + ROUNDING
 
 
-def measure(folders: Iterable[Path], path: Path = SPREAD) -> None:
+def measure(folders: Iterable[Path], path: Path = SPREAD, *, is_added: bool = False) -> None:
     """Write the largest difference between reruns, per task, metric and kind of cell.
+
+    Args:
+        folders: tables of reruns of one configuration.
+        path: file of the spread.
+        is_added: whether what was measured before stays where it is larger: of the same schedules under other data.
 
     Raises:
         ValueError: if the reruns do not hold the same cells, or not the same values.
     """
     runs = [read_cells(folder) for folder in folders]
-    spread: dict[Kind, Spread] = defaultdict(Spread)
+    spread: dict[Kind, Spread] = defaultdict(Spread, read_spread(path) if is_added else {})
     if any(run.keys() != runs[0].keys() for run in runs):
         raise ValueError("reruns hold different cells; measure runs of one configuration")
     for cell in runs[0]:
@@ -154,10 +159,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--committed", type=Path)
     parser.add_argument("--new", type=Path)
     parser.add_argument("--measure", type=Path, nargs="+", metavar="TABLES", help="tables of several reruns")
+    parser.add_argument("--add", action="store_true", help="keep what was measured before, where it is larger")
     parser.add_argument("--spread", type=Path, default=SPREAD, help="file of the measured spread")
     chosen = parser.parse_args(arguments)
     if chosen.measure:
-        measure(chosen.measure, chosen.spread)
+        measure(chosen.measure, chosen.spread, is_added=chosen.add)
         return 0
     if chosen.committed is None or chosen.new is None:
         parser.error("name the tables to compare: --committed and --new, or --measure")

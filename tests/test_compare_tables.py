@@ -63,6 +63,14 @@ def test_the_spread_is_measured_by_kind(reruns):
     assert ("finetuning", "fine_tuning/auc", "part") not in spread
 
 
+def test_what_was_measured_before_is_kept_where_it_is_larger(reruns, tmp_path):
+    other = write(tmp_path / "other", moved(0, value="0.43000"))
+    compare_tables.main(["--measure", str(reruns[0]), str(other), "--add", "--spread", str(reruns[1])])
+    spread = compare_tables.read_spread(reruns[1])
+    assert spread["retrieval", "ndcg@10", "mean"].largest == pytest.approx(0.03)
+    assert spread["retrieval", "ndcg@10", "mean_bound"].largest == pytest.approx(0.02)
+
+
 def test_tables_within_twice_the_spread_agree(reruns, tmp_path):
     assert not faults_of(reruns, ROWS, tmp_path)
     assert not faults_of(reruns, moved(0, value="0.41900"), tmp_path)

@@ -11,7 +11,6 @@ import numpy as np
 
 _COLOURS = {"present": "#f4b6a6", "uncertain": "#f7dc8a", "absent": "#b9d7ee"}
 _SIGNS = {"present": "", "uncertain": "? ", "absent": "no "}
-_EXTRAS = ("course",)
 
 
 @dataclass(frozen=True)
@@ -134,11 +133,10 @@ def _apart(marks: Sequence[Mark]) -> list[Mark]:
 
 
 def describe(finding: Mapping[str, Any]) -> str:
-    """Say a statement in a few words: doubt or denial, size, side, site, finding, course, signals."""
+    """Say a statement in a few words: doubt or denial, size, side, site, finding, signals."""
     size = f"{finding['size_mm']:g} mm" if finding.get("size_mm") else None
     signals = [f"{one['sequence'] or ''} {one['signal']}".strip() for one in finding.get("signals") or []]
     words = [size, finding.get("side"), finding.get("site"), finding["finding"]]
-    words += [finding.get(name) for name in _EXTRAS]
     text = " ".join(word.replace("_", " ") for word in words if word)
     return _SIGNS[finding["assertion"]] + text + (f" ({', '.join(signals)})" if signals else "")
 

@@ -29,7 +29,7 @@ _COMPUTED_TYPES = frozenset(
 _WANTED_DERIVED_TYPES = frozenset({"ADC", "TRACEW", "TRACE", "ISOTROPIC", "SWI", "DIFFUSION_TRACE"})
 _WANTED_DERIVED_SEQUENCES = frozenset({"ADC", "DWI", "SWI"})
 _LOCALISER = r"locali[sz]er|loc|scout|survey|surview|3[- ]?plane|three[- ]?plane|plan ?scan|aahead ?scout|定位像?"
-# Unmistakable words may stand anywhere; the others are also parts of names and numbers of patients.
+# Unmistakable words may stand anywhere; the others are parts of patients' names and numbers too, not the whole.
 _TEST_OBJECT = r"phantoms?|fantom|fantoom|phantome|quality ?(?:control|assurance)|test ?object"
 _TEST_SCAN = rf"{_TEST_OBJECT}|fruit|qc|qa"
 _HEAD = (
@@ -132,7 +132,9 @@ def _is_test_object(image: Image) -> bool:
     identity, protocol = image.identity, image.protocol
     patient = (*identity.patient_names, identity.patient_id)
     scan = (identity.study_description, protocol.series_description, protocol.protocol_name, protocol.body_part)
-    return any(_has(_TEST_OBJECT, text) for text in patient) or any(_has(_TEST_SCAN, text) for text in scan)
+    if any(_has(_TEST_SCAN, text) for text in scan):
+        return True
+    return any(_has(_TEST_OBJECT, text) or re.fullmatch(_TEST_SCAN, text.strip(" ^").casefold()) for text in patient)
 
 
 def _is_derived(image: Image, types: frozenset[str]) -> bool:

@@ -13,6 +13,11 @@ from stages.reports.sources.base import RawReport, Source
 from stages.reports.sources.markup import plain_text
 from stages.reports.versions import choose_versions
 
+# Longer than any report of an examination: whole books, tables of many reports, images as digits.
+_MAX_CHARACTERS = 1 << 20
+_BLANK_LINES = re.compile(r"\n(?:[^\S\n]*+\n){3,}+")
+_RULES = re.compile(r"([^\w\s]|_)\1{200,}+")
+
 
 def arrange(
     reports: Iterable[RawReport], key: SiteKey, studies: frozenset[str] | None, lexicon: Lexicon, source: Source
@@ -36,7 +41,12 @@ def arrange(
 
 
 def _without_markup(report: RawReport) -> RawReport:
+    """The report as plain text, long stretches of blank lines and of one mark cut; none if it is too long."""
     text = plain_text(report.text)
+    if text is not None:
+        text = _RULES.sub(r"\1\1\1", _BLANK_LINES.sub("\n\n\n", text))
+    if text is not None and len(text) > _MAX_CHARACTERS:
+        text = None
     problem = "unreadable" if text is None and report.text is not None else report.problem
     return replace(report, text=text, problem=problem)
 

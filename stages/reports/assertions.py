@@ -42,6 +42,7 @@ class Assertions:
         self._likely = frozenset(map(str, language["likely"]))
         self._definites = frozenset(map(str, language["definites"]))
         self._prepositions = frozenset(map(str, language["prepositions"]))
+        self._verbs = frozenset(map(str, language.get("verbs", ())))
         self._new = tuple(map(str, language["new"]))
         # Chinese lists by 、 and leaves the comma to clauses
         self._is_comma_listing = "、" not in self._joins
@@ -60,11 +61,11 @@ class Assertions:
         return _NOT_NEW if self._is_denied_as_new(sentence, mention, cue) else _ASSERTION[cue.kind]
 
     def is_doubted(self, sentence: Sentence, mention: Mention) -> bool:
-        """Whether a phrase is uncertain and not even called likely."""
+        """Whether a phrase is uncertain and neither called likely nor weighed against another reading."""
         cue = self._cue(sentence, mention)
         if cue is None or _ASSERTION[cue.kind] != "uncertain":
             return False
-        return self._likely.isdisjoint(sentence.words[cue.start : cue.end])
+        return (self._likely | self._contrasts).isdisjoint(sentence.words[cue.start : cue.end])
 
     def _cue(self, sentence: Sentence, mention: Mention) -> Mention | None:
         cue = self._cue_after(sentence, mention) or self._cue_before(sentence, mention)
@@ -83,7 +84,9 @@ class Assertions:
 
     def _reference(self, sentence: Sentence, mention: Mention) -> str | None:
         for cue in sentence.of("history_before"):
-            if 0 <= mention.start - cue.end <= _LONGEST_LIST_GAP and not self._has_break(sentence, cue, mention):
+            gap = sentence.words[cue.end : mention.start]
+            is_near = cue.end <= mention.start and len(gap) <= _LONGEST_LIST_GAP and ":" not in gap
+            if is_near and not self._has_break(sentence, cue, mention):
                 return _HISTORY
         if any(0 <= cue.start - mention.end <= 1 for cue in sentence.of("history_after")):
             return _HISTORY
@@ -99,8 +102,10 @@ class Assertions:
 
     def _cue_before(self, sentence: Sentence, mention: Mention) -> Mention | None:
         cues = [cue for cue in sentence.of("negation_before", "uncertainty_before") if cue.end <= mention.start]
+        if not self._is_comma_listing:  # "克雅病待排：…" doubts what stands before the colon
+            cues = [cue for cue in cues if sentence.words[cue.end] != ":"]
         cues += [other for other in sentence.of("finding") if self._opens_denials(sentence, other, mention)]
-        cues += [one for one in sentence.of("normality") if one.end <= mention.start and self._denies(sentence, one)]
+        cues += [one for one in sentence.of("normality") if one.end <= mention.start and self.denies(sentence, one)]
         reaching = [cue for cue in cues if not self._has_break(sentence, cue, mention)]
         # "no lesion to suggest an infarct" denies the infarct too
         denials = [cue for cue in reaching if cue.kind != "uncertainty_before"]
@@ -111,7 +116,7 @@ class Assertions:
         is_before = other.assertion == "absent" and other.end < mention.start
         return is_before and sentence.words[other.end] in self._denial_joins
 
-    def _denies(self, sentence: Sentence, normality: Mention) -> bool:
+    def denies(self, sentence: Sentence, normality: Mention) -> bool:
         """Whether normality is said by a denial, which may go on: "no abnormal signal or mass"."""
         return sentence.words[normality.start] in self._denials
 
@@ -139,7 +144,8 @@ class Assertions:
         """Whether a cue that works both ways ("possible") belongs to what follows it."""
         is_both_ways = any((m.start, m.end) == (cue.start, cue.end) for m in sentence.of(*_before_kinds()))
         following = [m for m in sentence.of(*_SAID) if m.start >= cue.end]
-        return is_both_ways and any("," not in sentence.words[cue.end : m.start] for m in following)
+        stops = {","} if self._is_comma_listing else {",", ":"}
+        return is_both_ways and any(stops.isdisjoint(sentence.words[cue.end : m.start]) for m in following)
 
     def _is_listed_up_to(self, sentence: Sentence, mention: Mention, cue: Mention) -> bool:
         """Whether only a list lies between a phrase and the cue after it."""
@@ -152,11 +158,14 @@ class Assertions:
             alternatives.intersection(sentence.words[mention.end : cue.start])
             or self._distributives.intersection(sentence.words[cue.start : cue.end])
         )
-        is_plural = sentence.words[cue.start] in self._plurals  # "infarct, haemorrhage and mass are absent"
+        # "infarct, haemorrhage and mass are absent"
+        is_plural = not self._plurals.isdisjoint(sentence.words[cue.start - 1 : cue.start + 1])
         others = [m for m in sentence.of(*_SAID) if mention.end <= m.start and m.end <= cue.start]
         for other in sorted(others, key=lambda m: m.start):
             gap = sentence.words[position : other.start]
             if gap and (len(gap) > _LONGEST_LIST_GAP or not self._joins.intersection(gap)):
+                return False
+            if self._verbs.intersection(gap):  # "oedema has increased and tumour is suspected"
                 return False
             if ":" in gap:  # "oedema in the thalamus: abscess or lymphoma is possible"
                 return False
@@ -166,13 +175,16 @@ class Assertions:
             position = other.end
         if ":" in sentence.words[position : cue.start - 1]:
             return False
-        is_near = "," not in sentence.words[position : cue.start] or self._is_apposed(sentence, position, cue.start)
+        is_near = "," not in sentence.words[position : cue.start] or self._is_apposed(sentence, position, cue)
         return is_near and not any(
             position <= m.start < cue.start for m in sentence.of("negation_before", "uncertainty_before")
         )
 
-    def _is_apposed(self, sentence: Sentence, start: int, end: int) -> bool:
+    def _is_apposed(self, sentence: Sentence, start: int, cue: Mention) -> bool:
         """Whether nothing but a place stands between commas: "haemorrhage, left frontal lobe, ..."."""
+        end = cue.start
+        if not self._is_comma_listing:  # "…增生，右侧海马未见…" opens a clause; "…移位，存疑。" is all of one
+            return sentence.words[start:end] == (",",) and {",", "。"}.issuperset(sentence.words[cue.end : cue.end + 1])
         places = [m for m in sentence.of("site", "side") if start <= m.start and m.end <= end]
         inside = {index for m in places for index in range(m.start, m.end)}
         rest = {sentence.words[index] for index in range(start, end) if index not in inside}

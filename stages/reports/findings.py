@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -14,7 +14,7 @@ from stages.reports.measures import sizes, with_sizes
 from stages.reports.placement import Group, Place, at_site
 from stages.reports.places import Places
 from stages.reports.sentences import Mention, Sentence
-from stages.reports.signals import Signal, Signals
+from stages.reports.signals import Signal, Signals, anchor_of
 from stages.reports.subjects import Subjects
 from stages.reports.utterances import Statement, span_of
 
@@ -33,9 +33,11 @@ class StatementReader:
         self._spots = lexicon.rules["descriptions"]["spots"]
         self._multiple = tuple(map(str, words["multiple"]))
         self._anaphors = tuple(map(str, words["anaphors"]))
+        self._nouns = frozenset(map(str, words.get("lesion_nouns", ())))
         self._conclusions = frozenset(map(str, words["conclusions"]))
         self._joins = frozenset(map(str, words["coordinations"]))
         self._steps = (self._joins | frozenset(map(str, words["prepositions"]))) - {","}
+        self._language = language
         self._is_spaced = language == "en"
         self._assertions = Assertions(words)
         self._places = Places(lexicon, language)
@@ -48,18 +50,22 @@ class StatementReader:
         if not sentence.mentions:
             return []
         groups = self._places.groups(sentence)
-        statements = [*self._named(sentence, groups), *self._subjects.changes(sentence, groups)]
+        statements = [*self._named(sentence, groups)]
+        statements += _without_repeats(self._subjects.changes(sentence, groups), statements)
         statements += self._subjects.normalities(sentence, groups)
         signals = self._signals.of(sentence)
         seen = [signal for signal in signals if self._assertions.of(sentence, signal.mention) != "absent"]
         pairs = {signal.sequence: signal.signal for signal in seen if signal.sequence}
         denied = [signal for signal in signals if signal not in seen]
-        statements += self._composed(sentence, groups, seen, denied, statements)
-        if not any(s.assertion == "present" and self._rules(s.finding).get("is_diagnosis") for s in statements):
+        composed = list(self._composed(sentence, groups, seen, denied, statements))
+        namers = statements + [one for one in composed if self._is_confirmed(sentence, one, pairs)]
+        statements += composed
+        if not any(s.assertion == "present" and self._explains(s) for s in statements):
             is_acute = any(s.is_positive and self._rules(s.finding).get("signals") for s in statements)
             is_spots = not is_acute and self._has_word(sentence, self._multiple)
             described = self._described(sentence, groups, signals, is_spots=is_spots)
-            statements += [one for one in described if not self._is_named_so(one, statements, pairs)]
+            statements += [one for one in described if not self._is_named_so(one, namers, pairs)]
+        statements = [*statements, *self._denied_signal(sentence, groups)]
         statements = [self._with_signals(statement, pairs) for statement in statements]
         statements = with_sizes(sentence, statements, lambda s: s.is_positive and s.finding != self._normal)
         return sorted(self._courses.give(sentence, statements), key=lambda s: s.span)
@@ -95,6 +101,11 @@ class StatementReader:
     def _rules(self, finding: str) -> Any:
         return self._findings[finding].rules
 
+    def _explains(self, statement: Statement) -> bool:
+        """Whether a finding explains the signal that its sentence describes; Chinese ones are long."""
+        rules = self._rules(statement.finding)
+        return bool(rules.get("is_diagnosis")) and (self._is_spaced or not rules.get("is_diffuse"))
+
     def _has_word(self, sentence: Sentence, words: tuple[str, ...]) -> bool:
         if self._is_spaced:
             return not set(words).isdisjoint(sentence.words)
@@ -105,8 +116,16 @@ class StatementReader:
             assertion = self._assertions.of(sentence, mention)
             if assertion in REFERENCES or self._is_elsewhere(sentence, mention):
                 continue
+            if assertion == "absent" and self._is_known(sentence, mention):
+                continue
             for place in self._place_named(sentence, mention, groups, assertion):
                 yield Statement(mention.value, place, assertion, span_of(sentence, mention))
+
+    def _is_known(self, sentence: Sentence, mention: Mention) -> bool:
+        """Whether only a property of lesions is denied: "no enhancing plaque"."""
+        is_restated = self._rules(mention.value).get("is_restated") and self._rules(mention.value).get("is_widespread")
+        properties = [m for m in sentence.of("finding") if self._rules(m.value).get("is_dependent")]
+        return bool(is_restated) and any(m.end == mention.start for m in properties)
 
     def _is_elsewhere(self, sentence: Sentence, mention: Mention) -> bool:
         """Whether a finding is said of anatomy without a code: "maxillary sinus cyst"."""
@@ -129,10 +148,12 @@ class StatementReader:
         has_host = any(self._assertions.of(sentence, m) not in REFERENCES for m in hosts)
         is_restated = self._concludes(sentence, mention) or mention.site or assertion == "uncertain"
         is_extension = is_restated and any(m.value == mention.value for m in earlier)
-        is_apart = rules.get("is_widespread") and earlier and self._is_apart(sentence, earlier[-1], mention, groups)
+        can_part = rules.get("is_widespread") and earlier and assertion != "uncertain"
+        is_apart = can_part and self._is_apart(sentence, earlier[-1], mention, groups)
         is_hosted = has_host and (rules.get("is_dependent") or is_apart)
         is_near = rules.get("is_diffuse") or rules.get("is_site_fixed") or is_hosted or is_extension
-        reach = "phrase" if is_near else "clause" if assertion == "absent" else "sentence"
+        is_denied = assertion == "absent" and not (is_near and self._is_spaced)  # 脑干未见受压, 双侧海马未见萎缩
+        reach = "clause" if is_denied else "phrase" if is_near else "sentence"
         places = self._places.of(sentence, mention, groups, reach=reach)
         if rules.get("is_site_fixed"):
             return [p for p in places if p.site in rules["subject_sites"]] or [Place()]
@@ -170,12 +191,29 @@ class StatementReader:
             rule = finding.rules.get("signals")
             if not rule or code in named or (finding.rules.get("is_diagnosis") and has_diagnosis):
                 continue
-            refused = _anchor(rule, denied)
-            anchor = refused or _anchor(rule, signals)
+            if any(word in sentence.text for word in rule.get("unless_said", {}).get(self._language, ())):
+                continue
+            refused = anchor_of(rule, denied)
+            anchor = refused or anchor_of(rule, signals)
             if anchor is not None and not {tuple(pair) for pair in rule.get("unless", ())} & said:
                 assertion = self._assertions.of(sentence, anchor)
                 for place in self._places.of(sentence, anchor, groups, reach="sentence") or [Place()]:
                     yield Statement(code, place, assertion, span_of(sentence, anchor))
+
+    def _is_confirmed(self, sentence: Sentence, one: Statement, pairs: dict[str, str]) -> bool:
+        """Whether its signals leave no doubt: bright on DWI alone, a lesion is described as well."""
+        key = self._rules(one.finding)["signals"].get("confirmed_by")
+        return key is None or key in pairs or any(m.value == key for m in sentence.of("sequence"))
+
+    def _denied_signal(self, sentence: Sentence, groups: list[Group]) -> Iterator[Statement]:
+        """Sites that are said to have no abnormal signal: 脑干及小脑未见异常信号."""
+        for mention in sentence.of("normality") if not self._is_spaced else ():
+            phrase = "".join(sentence.words[mention.start : mention.end])
+            if "异常信号" in phrase or "信号异常" in phrase:
+                for group in groups:
+                    if group.end == mention.start and any(site.end == group.end for site in sentence.of("site")):
+                        for place in group.places:
+                            yield Statement(self._default, place, "absent", span_of(sentence, mention))
 
     def _is_called_harmless(self, sentence: Sentence, anchor: Mention) -> bool:
         """Whether a noun is said to be what makes no statement: "the only abnormality is a venous angioma"."""
@@ -198,6 +236,7 @@ class StatementReader:
         is_doubted = any(
             m.value == self._spots and self._assertions.is_doubted(sentence, m) for m in sentence.of("finding")
         )
+        yield from self._undisturbed(sentence, groups)
         anchors = [*sentence.of("lesions"), *(signal.mention for signal in signals if signal.signal != "iso")]
         for anchor in sorted(set(anchors), key=lambda mention: mention.start):
             assertion = self._assertions.of(sentence, anchor)
@@ -213,6 +252,16 @@ class StatementReader:
                     self._default, place, assertion, span_of(sentence, anchor), is_description=True, is_spots=is_spots
                 )
 
+    def _undisturbed(self, sentence: Sentence, groups: list[Group]) -> Iterator[Statement]:
+        """Places that nothing is seen in: "no abnormal signal in the brainstem"."""
+        for denial in sentence.of("normality"):
+            if self._assertions.denies(sentence, denial) and not self._nouns.isdisjoint(
+                sentence.words[denial.start : denial.end]
+            ):
+                for place in self._places.of(sentence, denial, groups, reach="clause"):
+                    if place.site:
+                        yield Statement(self._default, place, "absent", span_of(sentence, denial), is_description=True)
+
     def _with_signals(self, statement: Statement, pairs: dict[str, str]) -> Statement:
         rules = self._rules(statement.finding)
         own = {pair[0] for pair in rules.get("signals", {}).get("any", ())}
@@ -220,6 +269,16 @@ class StatementReader:
             return statement
         is_picky = own and not rules.get("is_diagnosis")
         return replace(statement, signals={k: v for k, v in pairs.items() if not is_picky or k in own})
+
+
+def _without_repeats(changes: Iterable[Statement], named: list[Statement]) -> list[Statement]:
+    """Changes that say more than a finding with a place before them: "cerebellar atrophy with wide sulci"."""
+    sited = [(one.finding, one.assertion, one.span) for one in named if one.place.site]
+    return [
+        one
+        for one in changes
+        if one.place != Place() or not any(s[:2] == (one.finding, one.assertion) and s[2] < one.span for s in sited)
+    ]
 
 
 def _is_of_finding(sentence: Sentence, lesion: Mention) -> bool:
@@ -235,13 +294,3 @@ def _is_part_of_place(sentence: Sentence, lesion: Mention, groups: list[Group]) 
     if len(noun) != 1 or noun[0] not in _PLACE_NOUNS or sentence.words[lesion.end : lesion.end + 1] == ("of",):
         return False
     return any(group.end == lesion.start and group.places[0].site for group in groups)
-
-
-def _anchor(rule: Any, signals: list[Signal]) -> Mention | None:
-    """The phrase that gives a sequence the signal of a rule, unless it lumps that sequence with others."""
-    for signal in signals:
-        beside = {other.sequence for other in signals if other.mention == signal.mention}
-        is_lumped = not beside.isdisjoint(rule.get("unless_joined", ()))
-        if [signal.sequence, signal.signal] in rule["any"] and not is_lumped:
-            return signal.mention
-    return None

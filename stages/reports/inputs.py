@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import json
-import zlib
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from stages.reports.sources.base import Columns, RawReport, Source, files_below, open_lines
-from stages.reports.sources.csv_file import read_csv
+from stages.reports.sources.base import Columns, RawReport, Source
+from stages.reports.sources.csv_file import has_header, read_csv
 from stages.reports.sources.fhir import read_fhir
+from stages.reports.sources.files import READ_ERRORS, Export, open_binary
 from stages.reports.sources.hl7 import read_hl7
 from stages.reports.sources.json_lines import read_json_lines
 from stages.reports.sources.parquet import read_parquet
 from stages.reports.sources.text_folder import read_text_folder
 
-READERS: dict[str, Callable[[Path, Columns, Source], Iterator[RawReport]]] = {
+READERS: dict[str, Callable[[Export, Columns, Source], Iterator[RawReport]]] = {
     "csv": read_csv,
     "parquet": read_parquet,
     "json_lines": read_json_lines,
@@ -24,6 +25,7 @@ READERS: dict[str, Callable[[Path, Columns, Source], Iterator[RawReport]]] = {
     "fhir": read_fhir,
 }
 _HEAD_BYTES = 1 << 16
+_CSV_NAME = re.compile(r"\.(?:csv|tsv)(?:\.gz)?$", re.IGNORECASE)
 _HL7_STARTS = (b"MSH", b"FHS", b"BHS")
 
 
@@ -39,39 +41,38 @@ def read_reports(path: Path, columns: Columns, source: Source) -> Iterator[RawRe
         FileNotFoundError: if there is no such file, or the folder is empty.
         ValueError: if a column is missing.
     """
-    if not path.exists() or not files_below(path):
+    export = Export.of(path)
+    if not export.files:
         raise FileNotFoundError(f"{path}: no report file; set cohort.reports in params.yaml")
-    name = format_of(path) if source.format == "auto" else source.format
-    if name == "csv" and path.is_dir():
-        raise ValueError(f"{path}: expected one CSV file, got a folder; set cohort.reports to the file")
-    return READERS[name](path, columns, source)
+    name = format_of(export, columns, source) if source.format == "auto" else source.format
+    return READERS[name](export, columns, source)
 
 
-def format_of(path: Path) -> str:
+def format_of(export: Export, columns: Columns, source: Source) -> str:
     """Tell the format of an export by the first of its files that holds anything.
 
-    A file that shows no format is CSV, a folder of such files one of texts.
+    A file that shows no format is CSV. A folder of such files is one of CSV files if the first is called
+    so, or begins with the columns, else one of texts.
     """
-    head = next(filter(None, map(_head, files_below(path))), b"")
-    if head.startswith(b"PAR1"):
+    heads = ((file, _head(file)) for file in (*export.tables, *export.files))
+    file, head = next((pair for pair in heads if pair[1]), (export.path, b""))
+    bare = head.lstrip(b"\xef\xbb\xbf\x0b\r\n\t ")
+    if bare.startswith(b"PAR1"):
         return "parquet"
-    if head.startswith(_HL7_STARTS) and not head[3:4].isalnum():
+    if bare.startswith(_HL7_STARTS) and not bare[3:4].isalnum():
         return "hl7"
-    if head.startswith((b"{", b"[")) and not head.startswith(b"{\\rtf"):
-        return "fhir" if _is_fhir(head) else "json_lines"
-    return "text_folder" if path.is_dir() else "csv"
+    if bare.startswith((b"{", b"[")) and not bare.startswith(b"{\\rtf"):
+        return "fhir" if _is_fhir(bare) else "json_lines"
+    is_table = not export.path.is_dir() or _CSV_NAME.search(file.name) or has_header(head, columns, source)
+    return "csv" if is_table else "text_folder"
 
 
 def _head(file: Path) -> bytes:
     try:
-        data = b""
-        for line in open_lines(file):
-            data += line
-            if len(data) >= _HEAD_BYTES:
-                break
-    except (OSError, EOFError, zlib.error):
+        with open_binary(file) as opened:
+            return opened.read(_HEAD_BYTES)
+    except READ_ERRORS:
         return b""
-    return data[:_HEAD_BYTES].lstrip(b"\xef\xbb\xbf\x0b\r\n\t ")
 
 
 def _is_fhir(head: bytes) -> bool:

@@ -15,6 +15,8 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
+from stages.reports.wordings import alternatives
+
 _FOLDER = Path(__file__).with_suffix("")
 LANGUAGES = ("en", "zh")
 
@@ -248,7 +250,16 @@ def _load(name: str) -> Lexicon:
 
 
 def _read(folder: str, name: str) -> dict[str, Any]:
-    return YAML(typ="safe").load((_FOLDER / folder / f"{name}.yaml").read_text(encoding="utf-8"))
+    return _spelled_out(YAML(typ="safe").load((_FOLDER / folder / f"{name}.yaml").read_text(encoding="utf-8")))
+
+
+def _spelled_out(node: Any) -> Any:
+    """Replace each term with alternatives in a list by the terms that it stands for."""
+    if isinstance(node, Mapping):
+        return {key: _spelled_out(value) for key, value in node.items()}
+    if isinstance(node, list):
+        return [item for one in node for item in (alternatives(one) if isinstance(one, str) else [_spelled_out(one)])]
+    return node
 
 
 def _finding(code: str, block: dict[str, Any], sites: dict[str, Any]) -> Finding:

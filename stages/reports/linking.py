@@ -96,7 +96,7 @@ class ReportLinker:
 
     def _without_fluid(self, places: list[Place]) -> list[Place]:
         """Places in tissue if there are any, for what belongs to tissue rather than a ventricle."""
-        tissue = [p for p in places if p.site and not self.lexicon.sites[p.site].rules.get("tissue_site")]
+        tissue = [p for p in places if p.site and not self.lexicon.sites[p.site].rules.get("is_fluid")]
         return tissue or places
 
     def _place(
@@ -109,7 +109,13 @@ class ReportLinker:
         if place.site is None and statement.is_positive:
             inherited = self._inherited(statement, sentence, recent) or (recent if is_anaphoric else [])
             inherited = [one for one in inherited if place.side in (None, one.side)]
+            if rules.get("is_of_neighbour") and len(inherited) > 1:
+                return [statement]
             return [replace(statement, place=one) for one in inherited] or [statement]
+        named = [s.place for s in sentence if s.is_positive and not s.is_description]
+        twins = {one.side for one in named if one.side and one.site == place.site}
+        if place.site and place.side is None and statement.assertion == "present" and len(twins) == 1:
+            return [replace(statement, place=replace(place, side=twins.pop()))]
         beside = [s.place for s in sentence if s.is_positive and s.place.side and s.span < statement.span]
         sides = {one.side for one in beside or recent}
         is_open = place.site is not None and place.side is None and statement.is_positive

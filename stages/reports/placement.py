@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+
+from stages.reports.sentences import Mention, Sentence
+
+#: Words that may part a side from its site, or a place from what it holds.
+MAX_ADJECTIVES = 4
 
 
 @dataclass(frozen=True)
@@ -25,6 +30,31 @@ class Group:
     places: tuple[Place, ...]
     #: next to these places rather than in them
     is_beside: bool = False
+
+
+@dataclass
+class Item:
+    """One entry of a list of places while it is being read."""
+
+    sites: list[str] = field(default_factory=list)
+    side: str | None = None
+    is_side_first: bool = False
+    is_white_matter: bool = False
+
+    def add(self, mention: Mention) -> bool:
+        """Take in one more word of the same place; false if it opens another place."""
+        if mention.kind == "side":
+            if self.side is None:
+                self.side, self.is_side_first = mention.value, not self.sites
+            elif not self.sites:
+                self.side = "bilateral" if {self.side, mention.value} == {"left", "right"} else mention.value
+            else:
+                return False
+        elif mention.kind == "white_matter":
+            self.is_white_matter = True
+        else:
+            self.sites += mention.values
+        return True
 
 
 def combine(own: Group, following: Group, merge: Callable[[Place, Place], Place]) -> Iterator[Place]:
@@ -50,3 +80,23 @@ def without_brackets(words: tuple[str, ...]) -> tuple[str, ...]:
 def at_site(places: list[Place], site: str) -> list[Place]:
     """The same sides at another site; a place of unknown side if there is none."""
     return list(dict.fromkeys(replace(place, site=site) for place in places)) or [Place(site)]
+
+
+def between(sentence: Sentence, start: int, end: int) -> tuple[str, ...]:
+    """The words of a stretch but those that only say that something goes on there: "extending into"."""
+    cues = [m for m in sentence.of("extension") if start <= m.start and m.end <= end]
+    inside = {index for m in cues for index in range(m.start, m.end)}
+    return tuple(word for index, word in enumerate(sentence.words[start:end], start) if index not in inside)
+
+
+def resolved(sentence: Sentence, mention: Mention) -> Mention | None:
+    """The side that "ipsilateral" means: the last one named before it."""
+    named = [side for side in sentence.of("side") if side.end <= mention.start and side.value in ("left", "right")]
+    return replace(mention, kind="side", values=named[-1].values) if named else None
+
+
+def is_side_of(group: Group, after: Group, sentence: Sentence) -> bool:
+    """Whether a side stands apart from its sites: "periventricular foci bilaterally"."""
+    gap = sentence.words[group.end : after.start]
+    is_bare = all(place.site is None for place in after.places) and len(after.places) == 1
+    return is_bare and "," not in gap and len(gap) <= MAX_ADJECTIVES and not any(p.side for p in group.places)

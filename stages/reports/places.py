@@ -2,41 +2,27 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from stages.reports.lexicon import Lexicon
-from stages.reports.placement import Group, Place, combine, contradict, without_brackets
+from stages.reports.placement import (
+    MAX_ADJECTIVES,
+    Group,
+    Item,
+    Place,
+    between,
+    combine,
+    contradict,
+    is_side_of,
+    resolved,
+    without_brackets,
+)
 from stages.reports.sentences import Mention, Sentence
 
 _LOBAR_PRIORITY = 1
-_MAX_ADJECTIVES = 4
 _MAX_ASIDE = 3
-
-
-@dataclass
-class _Item:
-    """One entry of a list of places while it is being read."""
-
-    sites: list[str] = field(default_factory=list)
-    side: str | None = None
-    is_side_first: bool = False
-    is_white_matter: bool = False
-
-    def add(self, mention: Mention) -> bool:
-        """Take in one more word of the same place; false if it opens another place."""
-        if mention.kind == "side":
-            if self.side is None:
-                self.side, self.is_side_first = mention.value, not self.sites
-            elif not self.sites:
-                self.side = "bilateral" if {self.side, mention.value} == {"left", "right"} else mention.value
-            else:
-                return False
-        elif mention.kind == "white_matter":
-            self.is_white_matter = True
-        else:
-            self.sites += mention.values
-        return True
 
 
 class Places:
@@ -50,10 +36,14 @@ class Places:
         self._joins = frozenset(map(str, words["coordinations"]))
         self._breaks = self._prepositions | self._joins | frozenset(map(str, words["attribute_breaks"]))
         self._asides = frozenset(map(str, words["asides"]))
-        self._copulas = frozenset(map(str, words["copulas"]))
+        self._verbs = frozenset(map(str, [*words["copulas"], *words.get("verbs", ())]))
+        self._governors = frozenset(map(str, words.get("governors", ())))
         self._is_head_last = language == "en"
         self._priority = {code: site.rules.get("priority", _LOBAR_PRIORITY) for code, site in lexicon.sites.items()}
         self._sided = {code: site.rules.get("has_side", True) for code, site in lexicon.sites.items()}
+        self._measured = re.compile(r"\d+(?:[.,]\d+)?(?:mm|cm)?|mm|cm|x")
+        self._diagnoses = {code for code, finding in lexicon.findings.items() if finding.rules.get("is_diagnosis")}
+        self._pushed = {code for code, finding in lexicon.findings.items() if finding.rules.get("is_of_neighbour")}
         self._white_matter = {code for code, site in lexicon.sites.items() if site.rules.get("is_white_matter")}
         self._fallback = lexicon.rules["white_matter"]["fallback"]
 
@@ -66,10 +56,12 @@ class Places:
             if groups and groups[-1].places[0].site and all(m.kind == "white_matter" for _, m in run):
                 continue  # "subcortical spots of white matter lesions": an adjective, no second place
             group = self._group(sentence, run)
-            if groups and _is_side_of(groups[-1], group, sentence):
+            if groups and is_side_of(groups[-1], group, sentence):
                 side = group.places[0].side
                 groups[-1] = replace(groups[-1], places=tuple(replace(p, side=side) for p in groups[-1].places))
-            elif groups and self._is_named_twice(sentence, groups[-1], group):
+            elif groups and (
+                self._is_named_twice(sentence, groups[-1], group) or self._is_parted(sentence, groups[-1], group)
+            ):
                 places = tuple(combine(groups[-1], group, self._merge))
                 groups[-1:] = [replace(groups[-1], places=places), replace(group, places=places)]
             else:
@@ -77,7 +69,7 @@ class Places:
         return groups
 
     def of(self, sentence: Sentence, mention: Mention, groups: list[Group], *, reach: str) -> list[Place]:
-        """The places that a sentence gives a finding; none if it gives none.
+        """The places that a sentence gives a finding, those that it extends to included; none if it gives none.
 
         Args:
             sentence: where the finding stands.
@@ -85,7 +77,26 @@ class Places:
             groups: the sentence's lists of places.
             reach: how far to look: the ``phrase`` around the finding, its ``clause``, or the whole ``sentence``.
         """
-        inside = [group for group in groups if not group.is_beside] or groups
+        places = self._own(sentence, mention, groups, reach)
+        if self._diagnoses.isdisjoint(mention.values) or not any(place.site for place in places):
+            return places
+        further = [place for g in groups if self._is_extended(sentence, mention, g) for place in g.places]
+        return places + [place for place in further if all(place.site not in (None, one.site) for one in places)]
+
+    def _is_extended(self, sentence: Sentence, mention: Mention, group: Group) -> bool:
+        """Whether a finding is said to go on into a place: "thalamic haematoma with extension into the ventricle"."""
+        cues = [m for m in sentence.of("extension") if mention.end <= m.start]
+        if not any(0 <= group.start - cue.end <= 1 for cue in cues) or sentence.has_cue(mention.end, group.start):
+            return False
+        later = [m for m in sentence.of("finding") if mention.end <= m.start < group.start]
+        return all(self._diagnoses.isdisjoint(m.values) for m in later)
+
+    def _own(self, sentence: Sentence, mention: Mention, groups: list[Group], reach: str) -> list[Place]:
+        if sentence.words[mention.end - 1] in self._governors:
+            objects = [group for group in groups if group.start == mention.end]
+            if objects:
+                return list(objects[0].places)
+        inside = [g for g in groups if not g.is_beside and not self._is_pushed(sentence, g, mention)] or groups
         before = [group for group in inside if group.end <= mention.start]
         after = [group for group in inside if group.start >= mention.end]
         own = next((g for g in reversed(before) if self._is_attribute(sentence, g, mention)), None)
@@ -108,6 +119,28 @@ class Places:
             return list(topic.places if contradict(topic, following) else combine(topic, following, self._merge))
         chosen = (following or topic) if self._is_head_last else (topic or following)
         return list(chosen.places) if chosen else []
+
+    def _is_parted(self, sentence: Sentence, one: Group, other: Group) -> bool:
+        """Whether adjectives part a side from its site: "right sided heterogeneously enhancing temporal mass"."""
+        gap = sentence.words[one.end : other.start]
+        if one.places[0].site or len(one.places) > 1 or any(place.side for place in other.places):
+            return False
+        if any(one.end <= m.start < other.start for m in sentence.of("finding") if m.value in self._diagnoses):
+            return False
+        is_near = 0 < len(gap) <= MAX_ADJECTIVES and not self._breaks.intersection(gap)
+        return is_near and not any(one.end <= m.start < other.start for m in sentence.of("other", "lesions", "signal"))
+
+    def _is_pushed(self, sentence: Sentence, group: Group, mention: Mention) -> bool:
+        """Whether a place is what a lesion presses on ("indenting the pons"), and not said of the mention itself."""
+        if not self._is_head_last or not self._pushed.isdisjoint(mention.values):
+            return False
+        for other in sentence.of("change", "finding"):
+            if self._pushed.isdisjoint(other.values):
+                continue
+            gap = sentence.words[other.end : group.start]
+            if other.end <= group.start and len(gap) <= _MAX_ASIDE and self._chain.union(("upon",)).issuperset(gap):
+                return True
+        return False
 
     def _complement(self, sentence: Sentence, complements: list[Group]) -> Group | None:
         """The place after a finding; of a side and a site that follow one another, both."""
@@ -132,11 +165,11 @@ class Places:
 
     def _is_attribute(self, sentence: Sentence, group: Group, mention: Mention) -> bool:
         gap = sentence.words[group.end : mention.start]
-        if gap and gap[0] in self._copulas:  # "the left temporal lobe is atrophic"
-            return len(gap) <= _MAX_ADJECTIVES and not (self._breaks - self._copulas).intersection(gap)
+        if gap and gap[0] in self._verbs:  # "the left temporal lobe is atrophic"
+            return len(gap) <= MAX_ADJECTIVES and not (self._breaks - self._verbs).intersection(gap)
         cues = sentence.of("negation_before", "uncertainty_before", "terminators")
         return (
-            len([w for w in gap if w not in self._chain]) <= _MAX_ADJECTIVES
+            len([w for w in gap if w not in self._chain]) <= MAX_ADJECTIVES
             and not self._breaks.intersection(gap)
             and not any(group.end <= cue.start < mention.start for cue in cues)
         )
@@ -156,7 +189,7 @@ class Places:
         """Whether a place is set beside a finding: "infarct, left thalamus", "haemosiderin staining, left putamen"."""
         if not lead or lead == (",",):
             return True
-        is_set = lead[-1] == "," and len(lead) <= _MAX_ASIDE and not self._breaks.intersection(lead[:-1])
+        is_set = lead[-1] == "," and len(lead) <= _MAX_ASIDE and not (self._breaks - {","}).intersection(lead)
         return is_set and not any(mention.end <= m.start < group.start for m in sentence.of("finding", "change"))
 
     def _is_stop(self, sentence: Sentence, stop: Mention, start: int, end: int) -> bool:
@@ -175,7 +208,7 @@ class Places:
         """Runs of place words with their link to the word before: chain (one place) or list."""
         run: list[tuple[str, Mention]] = []
         for named in sentence.mentions:
-            mention = _resolved(sentence, named) if named.kind == "same_side" else named
+            mention = resolved(sentence, named) if named.kind == "same_side" else named
             if mention is None or mention.kind not in ("site", "side", "white_matter"):
                 continue
             link = self._link(sentence, run[-1][1], mention) if run else None
@@ -191,16 +224,18 @@ class Places:
         return len(run) == 1 and sentence.words[run[0][1].start : run[0][1].end] == ("both",)
 
     def _link(self, sentence: Sentence, one: Mention, other: Mention) -> str | None:
-        gap = without_brackets(sentence.words[one.end : other.start])
+        gap = without_brackets(between(sentence, one.end, other.start))
+        gap = tuple(word for word in gap if not self._measured.fullmatch(word))
         if all(word in self._chain for word in gap):
-            return "chain"
+            is_extended = any(one.end <= m.start < other.start for m in sentence.of("extension"))
+            return "list" if is_extended else "chain"
         return "list" if all(word in self._chain or word in self._list for word in gap) else None
 
     def _group(self, sentence: Sentence, run: list[tuple[str, Mention]]) -> Group:
-        items = [_Item()]
+        items = [Item()]
         for link, mention in run:
             if (link == "list" and items[-1].sites) or not items[-1].add(mention):
-                items.append(_Item())
+                items.append(Item())
                 items[-1].add(mention)
         self._share_heads(items)
         self._share_sides(items)
@@ -209,7 +244,7 @@ class Places:
         places = dict.fromkeys(place for item in items for place in self._places(item))
         return Group(start, end, tuple(places), is_beside)
 
-    def _share_heads(self, items: list[_Item]) -> None:
+    def _share_heads(self, items: list[Item]) -> None:
         """Complete an elided head: "frontal and parietal subcortical white matter"."""
         for item, following in zip(items[-2::-1], items[:0:-1], strict=True):
             priorities = [self._priority[site] for site in following.sites]
@@ -217,7 +252,7 @@ class Places:
             if is_lobar and _LOBAR_PRIORITY in priorities and max(priorities) > _LOBAR_PRIORITY:
                 item.sites += [site for site in following.sites if self._priority[site] > _LOBAR_PRIORITY]
 
-    def _share_sides(self, items: list[_Item]) -> None:
+    def _share_sides(self, items: list[Item]) -> None:
         last = items[-1]
         is_bare = not last.sites and len(items) > 1
         if last.side and (is_bare or not last.is_side_first):
@@ -229,10 +264,10 @@ class Places:
             if following.side is None and item.side and item.is_side_first:
                 following.side, following.is_side_first = self._fit(item.side, following), True
 
-    def _fit(self, side: str, item: _Item) -> str | None:
+    def _fit(self, side: str, item: Item) -> str | None:
         return side if not item.sites or any(self._sided[site] for site in item.sites) else None
 
-    def _places(self, item: _Item) -> Iterator[Place]:
+    def _places(self, item: Item) -> Iterator[Place]:
         is_white_matter = item.is_white_matter or any(site in self._white_matter for site in item.sites)
         sites: list[str | None] = [*self._heads(item.sites)]
         if not sites:
@@ -248,16 +283,3 @@ class Places:
         sites = self._heads([site for site in (one.site, other.site) if site])
         is_white_matter = one.is_white_matter or other.is_white_matter
         return Place(sites[0] if sites else None, one.side or other.side, is_white_matter)
-
-
-def _resolved(sentence: Sentence, mention: Mention) -> Mention | None:
-    """The side that "ipsilateral" means: the last one named before it."""
-    named = [side for side in sentence.of("side") if side.end <= mention.start and side.value in ("left", "right")]
-    return replace(mention, kind="side", values=named[-1].values) if named else None
-
-
-def _is_side_of(group: Group, after: Group, sentence: Sentence) -> bool:
-    """Whether a side stands apart from its sites: "periventricular foci bilaterally"."""
-    gap = sentence.words[group.end : after.start]
-    is_bare = all(place.site is None for place in after.places) and len(after.places) == 1
-    return is_bare and "," not in gap and len(gap) <= _MAX_ADJECTIVES and not any(p.side for p in group.places)

@@ -70,6 +70,8 @@ class Signals:
         after = next((run for run in runs if run[0].start >= mention.end), None)
         before = next((run for run in reversed(runs) if run[-1].end <= mention.start), None)
         gap_after = sentence.words[mention.end : after[0].start] if after else ()
+        if after and gap_after == ("(",) and sentence.words[after[-1].end : after[-1].end + 1] == (")",):
+            return after  # 高信号（FLAIR）
         if after and gap_after and gap_after[0] in self._prepositions and self._is_joined(gap_after):
             return after
         gap_before = sentence.words[before[-1].end : mention.start] if before else ()
@@ -84,10 +86,16 @@ class Signals:
         for run in runs:
             is_next = run[0].start == mention.end
             gap = sentence.words[run[-1].end : mention.start] if run[-1].end <= mention.start else None
+            is_on = mention.value != "mixed" and self._is_led_to(sentence.words[mention.end : run[0].start])
             is_last = not self._prepositions and gap is not None and len(gap) <= 4 and self._is_joined(gap)
-            if is_next or is_last or (gap is not None and len(gap) <= 2 and {"is", "are"}.intersection(gap)):
+            is_said = gap is not None and len(gap) <= 2 and {"is", "are", "being"}.intersection(gap)
+            if is_next or is_on or is_last or is_said:
                 return [Signal(m.value, mention.value, mention) for m in run]
         return []
+
+    def _is_led_to(self, gap: tuple[str, ...]) -> bool:
+        """Whether only a preposition, and an article, parts an adjective from its sequence: "high on T2"."""
+        return 0 < len(gap) <= 2 and gap[0] in self._prepositions
 
     def _is_joined(self, gap: tuple[str, ...]) -> bool:
         return len(gap) <= _MAX_GAP and all(word in self._joins for word in gap)
@@ -101,3 +109,13 @@ def _lengths(pairs: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str], str]:
         for term in map(str, pair["terms"])
         if term.endswith(pair["sequence"])
     }
+
+
+def anchor_of(rule: Any, signals: list[Signal]) -> Mention | None:
+    """The phrase that gives a sequence the signal of a rule, unless it lumps that sequence with others."""
+    for signal in signals:
+        beside = {other.sequence for other in signals if other.mention == signal.mention}
+        is_lumped = not beside.isdisjoint(rule.get("unless_joined", ()))
+        if [signal.sequence, signal.signal] in rule["any"] and not is_lumped:
+            return signal.mention
+    return None

@@ -10,6 +10,7 @@ from stages.reports.lexicon import Lexicon
 from stages.reports.placement import Group, Place
 from stages.reports.sentences import Mention, Sentence
 from stages.reports.utterances import Statement, span_of
+from stages.reports.vocabulary import OF_SITE
 
 _MAX_SUBJECT_GAP = 4
 _LONGEST_LIST_GAP = 3
@@ -22,6 +23,8 @@ class Subjects:
     def __init__(self, lexicon: Lexicon, language: str, assertions: Assertions) -> None:
         self._findings = lexicon.findings
         self._normal = lexicon.rules["descriptions"]["normal"]
+        self._spaces = {code for code, site in lexicon.sites.items() if site.rules.get("is_space")}
+        self._copulas = frozenset(map(str, lexicon.languages[language]["copulas"]))
         self._is_spaced = language == "en"
         self._assertions = assertions
 
@@ -34,8 +37,11 @@ class Subjects:
             assertion = self._assertions.of(sentence, change)
             if assertion == "present" and self._is_called_normal(sentence, change):
                 assertion = "absent"
-            for code, subject in self._subjects(sentence, change):
-                if code not in change.values or assertion in REFERENCES:
+            for said, subject in self._subjects(sentence, change):
+                if said not in change.values or assertion in REFERENCES:
+                    continue
+                code = said.removesuffix(OF_SITE)
+                if said != code and not self._is_predicate(sentence, subject, change):
                     continue
                 for place in self._place(code, subject, groups):
                     yield Statement(code, place, assertion, span_of(sentence, change))
@@ -49,12 +55,23 @@ class Subjects:
                     continue
                 if code == self._normal:
                     yield Statement(code, Place(), self._doubt(sentence, mention), span)
-                elif self._findings[code].rules.get("is_denied_by_normal"):
+                elif self._is_denied(code, sentence, mention):
                     for place in self._place(code, subject, groups):
                         yield Statement(code, place, "absent", span)
         for mention in sentence.of("normal_alone"):
             if not sentence.of("other", "site", "subject") or self._is_spaced:
                 yield Statement(self._normal, Place(), self._doubt(sentence, mention), span_of(sentence, mention))
+
+    def _is_predicate(self, sentence: Sentence, subject: Mention, change: Mention) -> bool:
+        """Whether nothing but a verb and an adverb stands between: "the hippocampus is rather small"."""
+        gap = sentence.words[subject.end : change.start]
+        return subject.end < change.start and len(gap) <= _LONGEST_LIST_GAP and gap[0] in self._copulas
+
+    def _is_denied(self, code: str, sentence: Sentence, normality: Mention) -> bool:
+        """Whether a normal subject denies a finding; normal signal tells no width: 第三脑室周围未见异常信号."""
+        is_of_signal = "异常信号" in "".join(sentence.words[normality.start : normality.end])
+        finding = self._findings.get(code)
+        return finding is not None and bool(finding.rules.get("is_denied_by_normal")) and not is_of_signal
 
     def _doubt(self, sentence: Sentence, mention: Mention) -> str:
         return "uncertain" if self._assertions.of(sentence, mention) == "uncertain" else "present"
@@ -71,6 +88,7 @@ class Subjects:
         """What a predicate is said of: codes that can speak of it, and the phrase."""
         stops = [m for m in sentence.of("change", "normality") if m.start != predicate.start]
         subjects = [m for m in sentence.of("subject") if m.end <= predicate.start or m.start >= predicate.end]
+        subjects = [m for m in subjects if any(not v.endswith(OF_SITE) or v in predicate.values for v in m.values)]
         after = [m for m in subjects if m.start >= predicate.end]
         blocks = [*stops, *sentence.of("finding")]
         following = [
@@ -85,7 +103,8 @@ class Subjects:
         before = [
             m
             for m in subjects
-            if m.end <= predicate.start and not any(m.end <= stop.start < predicate.start for stop in blocks)
+            if m.end <= predicate.start
+            and not any(m.end <= stop.start < predicate.start and self._is_of(stop, m) for stop in blocks)
         ]
         for one, other in zip(before[-2::-1], before[:0:-1], strict=True):
             if (
@@ -96,8 +115,14 @@ class Subjects:
                 break
         if not before and not following:
             before = self._shared(sentence, predicate, stops)
-        is_said_after = following and (self._is_spaced or not before)
+        is_adjective = sentence.words[predicate.end : predicate.end + 1] != ("of",)
+        is_said_before = before and is_adjective and sentence.words[predicate.start - 1] in self._copulas
+        is_said_after = following and (self._is_spaced or not before) and not is_said_before
         return [(code, m) for m in (following if is_said_after else before) for code in m.values]
+
+    def _is_of(self, stop: Mention, subject: Mention) -> bool:
+        """Whether a predicate can be said of a subject; "decreased in calibre" is no change of the ventricles."""
+        return stop.kind != "change" or not self._is_spaced or not set(subject.values).isdisjoint(stop.values)
 
     def _shared(self, sentence: Sentence, predicate: Mention, stops: list[Mention]) -> list[Mention]:
         """Subjects of the predicate before, where two are joined: "is midline and not compressed"."""
@@ -117,4 +142,6 @@ class Subjects:
         places = [place for group in around or attribute for place in group.places]
         if around:
             places = [place for place in places if place.site in sites] or places
+        if rules.get("is_diffuse") and self._is_spaced:  # wide fissures are a loss of tissue, not of the space
+            places = [place for place in places if place.site not in self._spaces]
         return places or [Place()]

@@ -1,7 +1,8 @@
 """Which of the versions of a report counts: corrected before final before preliminary, then the latest.
 
 Versions are told apart only where the source says what a report is; without that all reports of a study
-are read. An addendum that comes alone is appended to the report that it amends.
+are read. An addendum that comes alone is appended to the report that it amends. A withdrawal takes back
+whatever was said before it.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from stages.reports.sections import SectionReader, detect_language
 from stages.reports.sources.base import VERSIONS, RawReport
 
 _ADDENDUM = "addendum"
+_CANCELLED = "cancelled"
+_SUPERSEDED = "superseded"
 # What counts as much as a final report: one whose source says only when it was issued.
 _UNSAID = VERSIONS.index("final")
 
@@ -32,32 +35,49 @@ def choose_versions(reports: Iterable[RawReport], sections: SectionReader) -> li
     chosen = list(reports)
     groups: dict[tuple[str, str], list[int]] = defaultdict(list)
     for index, report in enumerate(chosen):
-        if report.version == "cancelled":
-            chosen[index] = replace(report, problem=report.problem or "cancelled")
-        elif report.problem is None and report.accession_number and (report.text or "").strip():
+        if report.version == _CANCELLED:
+            chosen[index] = replace(report, problem=report.problem or _CANCELLED)
+        is_read = report.problem is None and (report.text or "").strip()
+        if report.accession_number and (is_read or report.version == _CANCELLED):
             groups[report.accession_number, report.report_id].append(index)
     for members in groups.values():
         if len(members) > 1 and any(chosen[index].version for index in members):
-            _choose(chosen, members, sections)
+            _choose(chosen, _without_withdrawn(chosen, _in_order(chosen, members)), sections)
     return chosen
 
 
-def _choose(reports: list[RawReport], members: Sequence[int], sections: SectionReader) -> None:
+def _in_order(reports: Sequence[RawReport], members: Sequence[int]) -> list[int]:
+    """Versions by the time when they were issued; by their place in the input where one does not say it."""
+    if all(reports[index].issued for index in members):
+        return sorted(members, key=lambda index: (reports[index].issued, index))
+    return sorted(members)
+
+
+def _without_withdrawn(reports: list[RawReport], ordered: Sequence[int]) -> list[int]:
+    """Set aside what a withdrawal follows; the versions after the last one are left."""
+    num_gone = max(
+        (place + 1 for place, index in enumerate(ordered) if reports[index].version == _CANCELLED), default=0
+    )
+    for index in ordered[:num_gone]:
+        reports[index] = replace(reports[index], problem=reports[index].problem or _SUPERSEDED)
+    return list(ordered[num_gone:])
+
+
+def _choose(reports: list[RawReport], ordered: Sequence[int], sections: SectionReader) -> None:
     """Set all versions aside but the one that counts, which takes in the addenda that follow it."""
-    ordered = sorted(members, key=lambda index: (reports[index].issued, index))
-    addenda = [index for index in ordered if _is_addendum(reports[index], sections)]
-    whole = [index for index in ordered if index not in addenda]
-    if not whole:
+    addenda = {index for index in ordered if _is_addendum(reports[index], sections)}
+    places = {index: place for place, index in enumerate(ordered) if index not in addenda}
+    if not places:
         return
-    kept = max(whole, key=lambda index: (_rank(reports[index]), reports[index].issued, index))
-    for index in whole:
+    kept = max(places, key=lambda index: (_rank(reports[index]), places[index]))
+    following = [index for index in ordered[places[kept] :] if index in addenda]
+    for index in ordered:
         if index != kept:
-            reports[index] = replace(reports[index], problem="superseded")
-    texts = [reports[kept].text or ""]
-    for index in addenda:
-        texts.append(_headed(reports[index].text or "", sections))
+            reports[index] = replace(reports[index], problem=_SUPERSEDED)
+    for index in following:
         reports[index] = replace(reports[index], problem="appended")
-    names = dict.fromkeys(name for index in (kept, *addenda) for name in reports[index].names)
+    texts = [reports[kept].text or "", *(_headed(reports[index].text or "", sections) for index in following)]
+    names = dict.fromkeys(name for index in (kept, *following) for name in reports[index].names)
     reports[kept] = replace(reports[kept], text="\n".join(texts), names=tuple(names))
 
 

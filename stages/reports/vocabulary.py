@@ -1,22 +1,23 @@
-"""The words of a lexicon as spaCy phrase patterns, and what each of them means."""
+"""The words of a lexicon as phrases of tokens, and what each of them means."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from spacy.language import Language
-from spacy.matcher import PhraseMatcher
-from spacy.tokens import Doc
+from spacy.tokens import Doc, Span
 
 from stages.reports.lexicon import Lexicon
+from stages.reports.wordings import compounds, spellings
 
 # Width-preserving, so that spans in the plain text hold in the report. A hyphen or slash joins
 # words as a space does: "ring-enhancing", "T2/FLAIR".
 _PLAIN = str.maketrans("-–—‐‑/’‘“”，：；（）！？％＋＊０１２３４５６７８９．", "      ''\"\",:;()!?%+*0123456789.")
 _MAX_ABBREVIATION = 5
+#: After the code of a finding that a change makes only when said of one of its sites: "the hippocampus is small".
+OF_SITE = " of site"
 
 
 @dataclass(frozen=True)
@@ -43,28 +44,20 @@ def plain(text: str) -> str:
     return text.translate(_PLAIN)
 
 
-def spellings(term: str, language: Mapping[str, Any]) -> set[str]:
-    """Spell a term in the regional ways of its language, in singular and plural."""
-    variants = {term}
-    for one, other in language["spellings"]:
-        variants |= {variant.replace(one, other) for variant in variants}
-    for ending, plural in language["plurals"]:
-        variants |= {re.sub(f"{ending}$", plural, variant) for variant in list(variants) if variant.endswith(ending)}
-    return variants
-
-
 class Vocabulary:
     """Finds the phrases of a lexicon in the text of one language."""
 
     def __init__(self, lexicon: Lexicon, language: str, nlp: Language) -> None:
-        self._matcher = PhraseMatcher(nlp.vocab, attr="LOWER")
+        # A trie: the state that a word leads to, 0 at the start of a phrase; and what phrases that end there mean.
+        self._states: dict[tuple[int, str], int] = {}
         self._entries: dict[int, list[Entry]] = {}
+        split = _Splitter(nlp)
         words = lexicon.languages[language]
         for term, entry in _entries(lexicon, language):
             capitals = term.isupper() and len(term) <= _MAX_ABBREVIATION and entry.kind != "sequence" and term.isascii()
             entry = Entry(entry.kind, entry.values, entry.site, entry.assertion, capitals)
-            for variant in {term} if capitals else spellings(term, words):
-                self._add(variant, entry, nlp)
+            for variant in {term} if capitals else spellings(term, words, is_name=entry.kind not in _CUES):
+                self._add(split(variant), entry)
 
     def find(self, doc: Doc) -> list[tuple[int, int, list[Entry]]]:
         """Find the phrases that together cover most, the fewest of them: first token, token after the last, meanings.
@@ -73,21 +66,42 @@ class Vocabulary:
         is 脑出血 ("cerebral haemorrhage"), and the thalamus would be lost.
         """
         ending: dict[int, list[tuple[int, list[Entry]]]] = {}
-        for key, start, end in self._matcher(doc):
-            entries = [entry for entry in self._entries[key] if _is_written_so(entry, doc[start:end].text)]
-            if entries:
-                ending.setdefault(end, []).append((start, entries))
+        words = [token.lower_ for token in doc]
+        for start in range(len(words)):
+            state = 0
+            for end, word in enumerate(words[start:], start + 1):
+                following = self._states.get((state, word))
+                if following is None:
+                    break
+                state = following
+                entries = [e for e in self._entries.get(state, ()) if _is_written_so(e, doc[start:end])]
+                if entries:
+                    ending.setdefault(end, []).append((start, entries))
         return _best_cover(len(doc), ending)
 
-    def _add(self, term: str, entry: Entry, nlp: Language) -> None:
-        words = [token.text for token in nlp.make_doc(plain(term)) if not token.is_space]
-        name = "\x1f".join(word.lower() for word in words)
-        key = nlp.vocab.strings.add(name)
-        known = self._entries.setdefault(key, [])
-        if not known:
-            self._matcher.add(name, [Doc(nlp.vocab, words=words)])
+    def _add(self, words: list[str], entry: Entry) -> None:
+        state = 0
+        for word in words:
+            state = self._states.setdefault((state, word), len(self._states) + 1)
+        known = self._entries.setdefault(state, [])
         if entry not in known:
             known.append(entry)
+
+
+class _Splitter:
+    """Splits terms into lower-case tokens as reports are split; words recur in many terms and are kept."""
+
+    def __init__(self, nlp: Language) -> None:
+        self._nlp = nlp
+        self._known: dict[str, list[str]] = {}
+
+    def __call__(self, term: str) -> list[str]:
+        return [token for word in plain(term).split() for token in self._tokens(word)]
+
+    def _tokens(self, word: str) -> list[str]:
+        if word not in self._known:
+            self._known[word] = [token.lower_ for token in self._nlp.make_doc(word)]
+        return self._known[word]
 
 
 def _best_cover(
@@ -113,8 +127,8 @@ def _best_cover(
     return chosen[::-1]
 
 
-def _is_written_so(entry: Entry, text: str) -> bool:
-    return not entry.needs_capitals or text.isupper()
+def _is_written_so(entry: Entry, span: Span) -> bool:
+    return not entry.needs_capitals or span.text.isupper()
 
 
 def _entries(lexicon: Lexicon, language: str) -> Iterator[tuple[str, Entry]]:
@@ -127,14 +141,13 @@ def _entries(lexicon: Lexicon, language: str) -> Iterator[tuple[str, Entry]]:
     yield from _each(words["same_side"], Entry("same_side"))
     for pair in words["pairs"]:
         yield from _each(pair["terms"], Entry("pair", (pair["sequence"], pair["signal"])))
-    for kind in _CUES:
-        yield from _each(words[kind], Entry(kind))
+    for kind in ("lesions", "normality", "normal_alone", *_CUES):
+        yield from _each(words.get(kind, ()), Entry(kind))
     yield from _each(lexicon.rules["ignored"][language], Entry("ignored"))
     yield from _each(lexicon.rules["other_anatomy"][language], Entry("other"))
 
 
 _CUES = (
-    "lesions",
     "negation_before",
     "negation_after",
     "uncertainty_before",
@@ -145,8 +158,7 @@ _CUES = (
     "cause_before",
     "terminators",
     "beside",
-    "normality",
-    "normal_alone",
+    "extension",
 )
 
 
@@ -162,6 +174,8 @@ def _finding_entries(lexicon: Lexicon, language: str) -> Iterator[tuple[str, Ent
         yield from _each(_words(rules, "normal", language), Entry("normality", (code,)))
         for term in _words(rules, "subjects", language):
             subjects.setdefault(term, []).append(code)
+        for term in _words(rules, "site_changes", language):
+            changes.setdefault(term, []).append(code + OF_SITE)
         for term in _words(rules, "changes", language):
             changes.setdefault(term, []).append(code)
     yield from ((term, Entry("subject", tuple(codes))) for term, codes in subjects.items())
@@ -176,12 +190,17 @@ def _site_entries(lexicon: Lexicon, language: str) -> Iterator[tuple[str, Entry]
         sites = tuple(compound["sites"])
         yield from _each(compound[language], Entry("site", sites))
         yield from _speakers(compound[language], lexicon, sites)
+    forms, heads = (lexicon.rules[part].get(language, {}) for part in ("combining_forms", "adjectives"))
+    for term, sites in compounds(forms, heads):
+        yield term, Entry("site", sites)
     yield from _each(lexicon.rules["white_matter"][language], Entry("white_matter"))
 
 
 def _speakers(terms: Iterable[Any], lexicon: Lexicon, sites: tuple[str, ...]) -> Iterator[tuple[str, Entry]]:
     """Sites as subjects of the findings that can be said of them, if there are any."""
-    codes = [code for code, finding in lexicon.findings.items() if {*sites} & {*finding.rules.get("subject_sites", ())}]
+    rules = {code: finding.rules for code, finding in lexicon.findings.items()}
+    codes = [code for code in rules if {*sites} & {*rules[code].get("subject_sites", ())}]
+    codes += [code + OF_SITE for code in rules if {*sites} & {*rules[code].get("site_changes", {}).get("sites", ())}]
     return _each(terms if codes else (), Entry("subject", tuple(codes)))
 
 

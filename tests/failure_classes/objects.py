@@ -126,6 +126,7 @@ OBJECTS = {
     "no body part at all": used(lambda: changed(df.slices(), BodyPartExamined=None, StudyDescription=None)),
     "phantom": odd("test_object", PatientName="ACR Phantom"),
     "quality control by its protocol": odd("test_object", ProtocolName="weekly_QC"),
+    "fruit by its number": odd("test_object", PatientID="FRUIT"),
     "patients named like test objects": used(
         lambda: [*df.slices(PatientID="QC-10234", PatientName="Qa^Wei"), *df.slices(PatientName="Fruit^Anna")], 2
     ),

@@ -2,6 +2,8 @@ import base64
 import csv
 import gzip
 import json
+import os
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -14,7 +16,9 @@ from report_exports import REPORTS, WRITERS, message, pdf, resource
 from stages.reports.inputs import format_of, read_reports
 from stages.reports.sources import hl7
 from stages.reports.sources.base import Columns, Source, version_of
+from stages.reports.sources.encodings import decode
 from stages.reports.sources.fhir_report import Linked, ReportResource
+from stages.reports.sources.files import Export
 from stages.reports.sources.markup import plain_text, text_of
 
 TEXT = "FINDINGS: Acute infarct in the left thalamus."
@@ -34,7 +38,7 @@ def write(path, data):
 @pytest.mark.parametrize("name", WRITERS)
 def test_every_format_gives_the_same_reports_and_is_told_by_its_content(tmp_path, name):
     path = WRITERS[name](tmp_path)
-    assert format_of(path) == name
+    assert format_of(Export.of(path), Columns(), Source()) == name
     reports = read(path)
     assert [report.row for report in reports] == [0, 1, 2]
     assert [(report.accession_number, report.text) for report in reports] == [report[:2] for report in REPORTS]
@@ -61,12 +65,6 @@ def test_a_missing_export_and_an_empty_folder_say_so(tmp_path):
     for path in (tmp_path / "none.csv", tmp_path):
         with pytest.raises(FileNotFoundError, match="set cohort.reports"):
             read(path)
-
-
-def test_a_folder_is_no_csv_file(tmp_path):
-    write(tmp_path / "a.csv", "x")
-    with pytest.raises(ValueError, match="expected one CSV file"):
-        read(tmp_path, format="csv")
 
 
 @pytest.mark.parametrize(
@@ -98,11 +96,62 @@ def test_an_encoding_that_cannot_be_told_is_named(tmp_path):
     assert read(path, encoding="cp1252")[0].text == "Œdème du thalamus gauche à l’IRM"
 
 
-def test_a_quote_that_is_never_closed_costs_what_it_swallows_and_not_the_run(tmp_path, monkeypatch):
+def table(tmp_path, *lines, header="accession_number,report_text", **source):
+    path = write(tmp_path / "r.csv", "\n".join([header, *lines]) + "\n")
+    return [(r.accession_number, r.text) if r.problem is None else r.problem for r in read(path, **source)]
+
+
+def test_a_quote_that_is_never_closed_costs_its_row(tmp_path, monkeypatch):
+    last = [("A2", "Mass, 3 cm."), ("A3", "Infarct.")]
+    assert table(tmp_path, 'A1,"Normal.', 'A2,"Mass, 3 cm."', "A3,Infarct.") == ["unreadable", *last]
+    assert table(tmp_path, 'A1,"Normal.', "A2,Mass.", "A3,Infarct.") == ["unreadable", ("A2", "Mass."), last[1]]
+    assert table(tmp_path, 'A1,"Normal.', "A2,Mass.", 'A3,Infarct."') == [
+        *("unreadable", ("A2", "Mass."), ("A3", 'Infarct."'))
+    ]
     monkeypatch.setattr("stages.reports.sources.csv_file._MAX_FIELD", 1000)
-    path = write(tmp_path / "r.csv", f'accession_number,report_text\nA1,{TEXT}\nA2,"{"x" * 1200}\nA3,{TEXT}\n')
-    reports = read(path)
-    assert (reports[0].text, reports[1].problem) == (TEXT, "unreadable")
+    assert table(tmp_path, f"A1,{TEXT}", f'A2,"{"x" * 1200}', f"A3,{TEXT}") == [
+        ("A1", TEXT),
+        "unreadable",
+        ("A3", TEXT),
+    ]
+
+
+def test_lines_of_a_broken_text_are_no_records(tmp_path):
+    lines = ['ACC1,"FINDINGS', 'A "dark" mass, bright on T2.', "T2, dark", 'IMPRESSION, 1 mass."', "ACC2,Cyst."]
+    assert table(tmp_path, *lines) == ["unreadable", ("ACC2", "Cyst.")]
+    assert table(tmp_path, "ACC0,Cyst.", 'x,"FINDINGS', 'A "b" c', "12,13 cm", "ACC2,Cyst.") == [
+        *(("ACC0", "Cyst."), "unreadable", ("ACC2", "Cyst."))
+    ]
+    assert table(tmp_path, 'a,"One', "b,Two.") == ["unreadable", ("b", "Two.")]
+
+
+def test_texts_of_several_lines_that_look_like_cells_are_whole(tmp_path):
+    texts = ["T1, dark\nT2, bright", "A2, an artery\nA1, another", "2020-01-02, 7\n", 'a ""sign""\n\nB2,']
+    rows = [f'A{number},"{text}"' for number, text in enumerate(texts)]
+    assert table(tmp_path, *rows) == [(f"A{n}", text.replace('""', '"')) for n, text in enumerate(texts)]
+
+
+def test_a_row_with_more_cells_than_columns_is_broken_unless_they_are_empty(tmp_path):
+    assert table(tmp_path, "A1,No infarct, but a mass", "A2,Cyst.,,", "A3", ",") == [
+        *("unreadable", ("A2", "Cyst."), ("A3", ""), ("", ""))
+    ]
+
+
+def test_a_folder_of_csv_parts_is_numbered_through(tmp_path):
+    header = "accession_number,report_text\n"
+    write(tmp_path / "part-0", f"{header}A0,{TEXT}\nA1,{TEXT}\n")
+    write(tmp_path / "part-1.csv.gz", gzip.compress(f"{header}A2,{TEXT}\n".encode()))
+    write(tmp_path / "part-2", "")
+    write(tmp_path / "part-3", gzip.compress(f"{header}{TEXT}".encode() * 9000)[:-50])
+    write(tmp_path / "_SUCCESS", "")
+    write(tmp_path / "_committed_1", '{"added": []}')
+    reports = read(tmp_path)
+    assert [report.row for report in reports] == list(range(len(reports)))
+    assert [report.accession_number for report in reports[:3]] == ["A0", "A1", "A2"]
+    assert reports[-1].problem == "unreadable"
+    write(tmp_path / "part-0", "x,y\n1,2\n")
+    with pytest.raises(ValueError, match="part-0: no column"):
+        read(tmp_path, format="csv")
 
 
 def test_optional_columns_give_version_time_identity_and_names(tmp_path):
@@ -121,6 +170,45 @@ def test_optional_columns_give_version_time_identity_and_names(tmp_path):
         read(path, columns.model_copy(update={"names": ("patient",)}))
 
 
+# Encodings
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["Müller", "Bär", "MÜLLER", "Größe", "élève", "Ödem", "Die Größe der Ventrikel", "Señal en la sustancia", "it’s"],
+)
+def test_latin_text_is_not_taken_for_chinese_unless_its_encoding_is_named(text):
+    assert decode(text.encode("cp1252")) is None
+    assert decode(text.encode("cp1252"), "cp1252") == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "呈长T1长T2信号",
+        "T1WI及T2WI",
+        "dwi及flair序列呈高信号",
+        "行CT及MRI检查",
+        "右侧Meckel腔",
+        "頭部病灶約3cm，長T1信號",
+    ],
+)
+def test_chinese_text_may_touch_latin_letters(text):
+    assert decode(text.encode("gb18030")) == text
+
+
+def test_chinese_passages_of_the_gold_are_read_as_gb18030():
+    for path in Path(__file__).parents[1].glob("gold/*_zh.jsonl"):
+        for line in path.read_text(encoding="utf-8").splitlines():
+            text = json.loads(line)["text"]
+            assert decode(text.encode("gb18030")) == text
+
+
+def test_a_page_break_is_text():
+    assert decode(b"Page 1\x0cPage\x0b2") == "Page 1\x0cPage\x0b2"
+    assert decode("影像所见\x0c未见异常".encode("gb18030")) == "影像所见\x0c未见异常"
+
+
 # Parquet and JSON lines
 
 
@@ -136,6 +224,15 @@ def test_parquet_of_other_types(tmp_path):
     assert [(report.accession_number, report.text) for report in read(tmp_path / "r.parquet")] == [
         *(("7", TEXT), ("", "左侧额叶脑梗死"), ("9", None))
     ]
+
+
+def test_what_programs_leave_beside_tables_is_no_report(tmp_path):
+    WRITERS["parquet"](tmp_path)
+    write(tmp_path / "_SUCCESS", "x")
+    assert [report.problem for report in read(tmp_path)] == [None] * 3
+    (tmp_path / "texts").mkdir()
+    write(tmp_path / "texts" / "_A1.txt", TEXT)
+    assert [report.accession_number for report in read(tmp_path / "texts")] == ["_A1"]
 
 
 def test_a_broken_parquet_file_of_a_folder_is_one_row(tmp_path):
@@ -174,6 +271,47 @@ def test_json_lines_may_be_packed_or_one_list(tmp_path):
     write(tmp_path / "lines.jsonl.gz", gzip.compress(json.dumps(records[0]).encode()))
     for name in ("list.json", "lines.jsonl.gz"):
         assert [(report.accession_number, report.text) for report in read(tmp_path / name)] == [("A1", TEXT)]
+
+
+@pytest.mark.parametrize("form", ["lines", "list", "indented"])
+def test_a_character_that_is_no_text_costs_its_report(tmp_path, form):
+    texts = ["a\ufffdb", "a\x85b", "a\u2028b", TEXT]
+    records = [{"accession_number": f"A{number}", "report_text": text} for number, text in enumerate(texts)]
+    forms = {"lines": "\n".join(json.dumps(one, ensure_ascii=False) for one in records)}
+    forms |= {"list": json.dumps(records, ensure_ascii=False)}
+    forms |= {"indented": json.dumps(records, ensure_ascii=False, indent=1)}
+    assert [report.text for report in read(write(tmp_path / "r.json", forms[form]))] == [None, None, *texts[2:]]
+
+
+def test_texts_of_other_encodings_in_a_json_list_are_decoded_one_by_one(tmp_path):
+    entries = [
+        b'{"accession_number": "A%d", "report_text": "%s"}' % pair
+        for pair in enumerate(
+            [b"No mass.", "caf\xe9 au lait".encode("latin-1"), "影像所见".encode(), "未见异常".encode("gb18030")]
+        )
+    ]
+    path = write(tmp_path / "r.json", b"[%s]" % b",".join(entries))
+    assert [report.text for report in read(path)] == ["No mass.", None, "影像所见", "未见异常"]
+
+
+def test_a_document_that_is_too_large_says_what_to_do(tmp_path, monkeypatch):
+    monkeypatch.setattr("stages.reports.sources.files.MAX_FILE_BYTES", 1000)
+    monkeypatch.setattr("stages.reports.sources.hl7.MAX_FILE_BYTES", 1000)
+    monkeypatch.setattr("stages.reports.sources.hl7._BLOCK_BYTES", 300)
+    records = [{"accession_number": "A1", "report_text": TEXT}] * 30
+    lines = write(tmp_path / "r.jsonl", "\n".join(map(json.dumps, records)))
+    assert len(read(lines)) == 30
+    messages = write(tmp_path / "m.hl7", "\r".join([message("A1", TEXT, NOVAK)] * 5))
+    assert [(report.accession_number, report.text) for report in read(messages)] == [("A1", TEXT)] * 5
+    large = [
+        json.dumps(records),
+        json.dumps({"resourceType": "Bundle", "entry": records}),
+        message("A", "x" * 2000, NOVAK),
+    ]
+    for data in large:
+        with pytest.raises(ValueError, match=r"large: \d+ bytes .* limit of 1000 bytes; split it .*NDJSON"):
+            read(write(tmp_path / "large", data))
+    assert read(write(tmp_path / "large", "x" * 2000), format="text_folder")[0].problem == "unreadable"
 
 
 def test_json_without_the_key_says_so(tmp_path):
@@ -217,6 +355,13 @@ def test_what_a_text_file_holds(tmp_path, data, text, problem):
         text,
         problem,
     )
+
+
+def test_names_of_files_may_be_in_another_encoding(tmp_path):
+    for name in ("检查_A1.txt".encode("gb18030"), "检查_A2.txt".encode(), b"M\xfcller_A3.txt", b"\xff_A4.txt"):
+        (tmp_path / os.fsdecode(name)).write_text(TEXT)
+    reports = read(tmp_path, accession_pattern=r"(?P<accession>[^/]+)\.txt")
+    assert {report.accession_number for report in reports} == {"检查_A1", "检查_A2", r"M\xfcller_A3", r"\xff_A4"}
 
 
 def test_a_file_that_cannot_be_opened_is_one_row(tmp_path):
@@ -341,6 +486,22 @@ def test_attachments(tmp_path, data, kind, text):
 
 
 @pytest.mark.parametrize(
+    ("charset", "encoding", "text"),
+    [
+        *(("8859/15", "iso8859_15", "Œdème"), ("8859/15", "utf-8", "Œdème"), ("BIG-5", "big5", "影像所見")),
+        *(("UNICODE UTF-8", "gb18030", "影像所见"), ("", "cp1252", None)),
+    ],
+)
+def test_an_attachment_is_in_the_encoding_of_its_message(tmp_path, charset, encoding, text):
+    coded = base64.b64encode((text or "Ödem").encode(encoding)).decode()
+    rows = [f"OBX|1|ED|TXT||RIS^AP^TXT^Base64^{coded}||||||F"]
+    path = write(tmp_path / "m.hl7", message("A1", "", NOVAK, obx=rows, charset=charset))
+    (report,) = read(path)
+    assert (report.text, report.problem) == (text, None if text else "unreadable_encoding")
+    assert read(path, encoding=encoding)[0].text == (text or "Ödem")
+
+
+@pytest.mark.parametrize(
     ("status", "obx", "version"),
     [
         ("P", "P", "preliminary"),
@@ -358,6 +519,16 @@ def test_versions_of_messages(tmp_path, status, obx, version):
     rows = [f"OBX|1|TX|1||No mass.||||||{obx}"]
     (report,) = read(write(tmp_path / "m.hl7", message("A1", "", NOVAK, status=status, time="20200102", obx=rows)))
     assert (report.version, report.issued) == (version, "20200102")
+
+
+@pytest.mark.parametrize(
+    ("status", "observed", "version"),
+    [("", "DW", "cancelled"), ("", "XX", "cancelled"), ("C", "WW", "cancelled"), ("C", "WF", "corrected")],
+)
+def test_a_message_without_an_observation_that_stands_is_withdrawn(tmp_path, status, observed, version):
+    rows = [f"OBX|{number}|TX|1||No mass.||||||{said}" for number, said in enumerate(observed)]
+    (report,) = read(write(tmp_path / "m.hl7", message("A1", "", NOVAK, status=status, obx=rows)))
+    assert report.version == version
 
 
 def test_persons_of_a_message_go_with_its_report(tmp_path):
@@ -469,6 +640,42 @@ def test_the_form_that_is_read_most_easily_is_taken(tmp_path):
         read(write(tmp_path / "r.json", json.dumps(resource("A1", "", NOVAK, presentedForm=scan))))[0].problem
         == "unreadable"
     )
+
+
+@pytest.mark.parametrize(
+    ("kind", "encoding", "named", "text"),
+    [
+        *(("text/plain; charset=windows-1252", "cp1252", None, "Ödem"), ("text/plain", "cp1252", "cp1252", "Ödem")),
+        *(("text/plain", "cp1252", None, None), ("text/plain; charset=gb2312", "gb18030", "cp1252", "未见异常")),
+        *(
+            ('text/plain; charset="utf-8"', "gb18030", None, "未见异常"),
+            ("text/plain; charset=zip", "utf-8", None, "é"),
+        ),
+    ],
+)
+def test_an_attachment_is_in_the_encoding_that_it_names(tmp_path, kind, encoding, named, text):
+    form = {"contentType": kind, "data": base64.b64encode((text or "Ödem").encode(encoding)).decode()}
+    path = write(tmp_path / "r.json", json.dumps(resource("A1", "", NOVAK, presentedForm=[form])))
+    (report,) = read(path, encoding=named)
+    assert (report.text, report.problem) == (text, None if text else "unreadable_encoding")
+
+
+@pytest.mark.parametrize("form", ["lines", "bundle"])
+def test_a_character_that_is_no_text_costs_its_resource(tmp_path, form):
+    texts = ["a\ufffdb", "a\x85b", "a\ud800b", "a\u2028b", TEXT]
+    reports = [resource("A1", "", NOVAK, presentedForm=[], conclusion=text) for text in texts]
+    data = [json.dumps(one, ensure_ascii="\ud800" in one["conclusion"]) for one in reports]
+    entries = ",".join(f'{{"resource": {one}}}' for one in data)
+    bundle = f'{{"resourceType": "Bundle", "entry": [{entries}]}}'
+    found = read(write(tmp_path / "r.txt", bundle if form == "bundle" else "\n".join(data)))
+    assert [report.text for report in found] == [None, None, None, "a\nb", TEXT]
+    assert [report.problem for report in found] == [*["unreadable_encoding"] * 3, None, None]
+
+
+def test_resources_may_lie_in_files_of_any_name(tmp_path):
+    write(tmp_path / "a.txt", json.dumps(resource("A1", TEXT, NOVAK), indent=1))
+    write(tmp_path / "b.dat", "{broken\n" + json.dumps(resource("A2", TEXT, NOVAK)))
+    assert [report.accession_number for report in read(tmp_path)] == ["A1", "", "A2"]
 
 
 def test_faults_beside_the_text_cost_nothing_and_broken_resources_one_row(tmp_path):

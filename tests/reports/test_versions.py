@@ -43,10 +43,25 @@ def test_a_preliminary_report_alone_counts():
     assert problems(report(0, "preliminary"), report(1, "final", number="A2")) == [None, None]
 
 
-def test_withdrawn_and_unreadable_versions_replace_nothing():
-    broken = report(2, "corrected", None, problem="unreadable")
-    reports = [report(0, "final"), report(1, "cancelled"), broken, report(3, "corrected", " ")]
-    assert problems(*reports) == [None, "cancelled", "unreadable", None]
+def test_unreadable_and_empty_versions_replace_nothing():
+    broken = report(1, "corrected", None, problem="unreadable")
+    assert problems(report(0, "final"), broken, report(2, "corrected", " ")) == [None, "unreadable", None]
+
+
+@pytest.mark.parametrize("text", [BODY, "", None])
+def test_a_withdrawal_takes_back_all_before_it_and_nothing_after_it(text):
+    taken_back = [report(0, "preliminary"), report(1, "corrected"), report(2, "cancelled", text)]
+    assert problems(*taken_back) == ["superseded", "superseded", "cancelled"]
+    assert problems(*taken_back, report(3, "preliminary")) == ["superseded", "superseded", "cancelled", None]
+    assert problems(report(0), report(1, "cancelled", text)) == ["superseded", "cancelled"]
+    assert problems(report(0, "cancelled", text)) == ["cancelled"]
+    other = [report(0, "final", report_id="x"), report(1, "cancelled", text, report_id="y")]
+    assert problems(*other) == [None, "cancelled"]
+
+
+def test_a_withdrawal_is_late_by_its_time_or_where_one_is_missing_by_its_place():
+    assert problems(report(0, "cancelled", issued="2"), report(1, "final", issued="1")) == ["cancelled", "superseded"]
+    assert problems(report(0, "final", issued="1"), report(1, "cancelled")) == ["superseded", "cancelled"]
 
 
 def test_reports_that_do_not_say_what_they_are_or_have_other_names_are_no_versions():
@@ -66,6 +81,17 @@ def test_an_addendum_alone_is_appended(version, text):
         assert [one.problem for one in chosen] == [None, "appended"]
         assert [s.name for s in SECTIONS.read(chosen[0].text, "en")] == ["findings", "addendum"]
         assert chosen[0].names == ("Novak", "White")
+
+
+def test_an_addendum_to_an_older_version_is_not_appended():
+    reports = [
+        report(0, "final"),
+        report(1, "addendum", "Old infarct."),
+        report(2, "corrected", text="FINDINGS: Cyst."),
+    ]
+    chosen = choose_versions([*reports, report(3, "addendum", "Old bleed.")], SECTIONS)
+    assert [one.problem for one in chosen] == ["superseded", "superseded", None, "appended"]
+    assert chosen[2].text == "FINDINGS: Cyst.\nADDENDUM:\nOld bleed."
 
 
 def test_a_whole_report_that_is_called_an_addendum_replaces_the_one_before():
@@ -101,6 +127,13 @@ def test_markup_is_taken_off_and_what_cannot_be_is_a_row():
     found = arranged(report(0, text="<p>No mass.</p>"), report(1, text="{\\rtf1 {\\*\\bin9"), report(2, text=None))
     assert found[0].text == "No mass."
     assert (found[2].text, found[2].problem) == (None, None)
+
+
+def test_long_stretches_of_blank_lines_are_cut_and_what_is_no_report_is_not_read():
+    blank = report(0, text="FINDINGS: No mass." + "\n \t" * 500_000 + "." * 9000 + "\nIMPRESSION: Normal.")
+    found = arranged(blank, report(1, text="No mass. " * 200_000), report(2, text="a\n\n\n  b"))
+    assert [one.text for one in found] == ["FINDINGS: No mass.\n\n\n \t...\nIMPRESSION: Normal.", None, "a\n\n\n  b"]
+    assert [one.problem for one in found] == [None, "unreadable", None]
 
 
 def test_names_and_numbers_are_cut_into_what_a_report_may_say():

@@ -3,13 +3,8 @@
 from __future__ import annotations
 
 import codecs
-import gzip
-import os
 import re
-import zlib
-from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, field_validator
@@ -19,10 +14,6 @@ from stages.params import Params
 #: What a report may be in the life of its study, in the order in which one replaces another.
 VERSIONS = ("cancelled", "preliminary", "final", "corrected", "addendum")
 
-#: Files above it are no single report, and would fill the memory.
-MAX_FILE_BYTES = 1 << 30
-
-_GZIP = b"\x1f\x8b"
 # HL7 table 0123 (one letter), FHIR diagnostic-report-status, and what exports write out.
 _VERSION_WORDS = {
     "cancelled": (
@@ -71,7 +62,7 @@ class Source(Params):
     """The format of a report export and what belongs to one format only."""
 
     format: Literal["auto", "csv", "parquet", "json_lines", "text_folder", "hl7", "fhir"] = "auto"
-    #: of text files; ``None``: UTF-8, UTF-16 and GB18030 are told apart
+    #: of texts that are not UTF-8; ``None``: UTF-16 and GB18030 are told apart
     encoding: str | None = None
     #: between the columns of a CSV file; ``None``: comma, semicolon, tab or bar, by its header
     delimiter: str | None = Field(default=None, min_length=1, max_length=1)
@@ -162,36 +153,3 @@ def join_texts(texts: dict[str, str | None]) -> str | None:
     if len(texts) == 1:
         return next(iter(filled.values()), "")
     return "\n".join(f"{name.rpartition('.')[2].upper()}: {text}" for name, text in filled.items())
-
-
-def files_below(path: Path) -> list[Path]:
-    """The file, or all files below a folder but hidden ones, in the order of their paths.
-
-    Links to folders are not followed, so that no loop has no end.
-    """
-    if path.is_file():
-        return [path]
-    found = [Path(folder) / name for folder, _, names in os.walk(path) for name in names]
-    return sorted(file for file in found if not any(part.startswith(".") for part in file.relative_to(path).parts))
-
-
-def read_bytes(path: Path) -> bytes | None:
-    """The bytes of a file, unpacked if it is gzip; ``None`` if they cannot be had."""
-    try:
-        if path.stat().st_size > MAX_FILE_BYTES:
-            return None
-        with path.open("rb") as file:
-            is_packed = file.read(2) == _GZIP
-        with gzip.open(path) if is_packed else path.open("rb") as file:
-            data = file.read(MAX_FILE_BYTES + 1)
-    except (OSError, EOFError, zlib.error):
-        return None
-    return data if len(data) <= MAX_FILE_BYTES else None
-
-
-def open_lines(path: Path) -> Iterator[bytes]:
-    """Lines of a file, unpacked if it is gzip, without holding it whole."""
-    with path.open("rb") as file:
-        is_packed = file.read(2) == _GZIP
-    with gzip.open(path) if is_packed else path.open("rb") as file:
-        yield from file

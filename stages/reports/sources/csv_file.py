@@ -1,61 +1,80 @@
-"""Reports out of a CSV file, whatever its encoding; a row that cannot be read costs only itself."""
+"""Reports out of CSV files, whatever their encoding; a row that cannot be read costs only itself."""
 
 from __future__ import annotations
 
+import codecs
 import csv
+import io
 from collections.abc import Iterator
 from pathlib import Path
 
 from stages.reports.sources.base import Columns, RawReport, Source, broken, join_texts, version_of
+from stages.reports.sources.csv_rows import Rows
 from stages.reports.sources.encodings import decode_cell, encoding_of
+from stages.reports.sources.files import READ_ERRORS, Export, open_binary
 
 _MAX_FIELD = 1 << 24
 _DELIMITERS = (",", ";", "\t", "|")
 
 
-def read_csv(path: Path, columns: Columns, source: Source) -> Iterator[RawReport]:
+def read_csv(export: Export, columns: Columns, source: Source) -> Iterator[RawReport]:
     """Read reports row by row; UTF-8, UTF-16 and GB18030 are understood, even mixed by row.
 
     Raises:
         ValueError: if a column is missing.
     """
     csv.field_size_limit(_MAX_FIELD)
-    encoding = source.encoding or _encoding(path)
-    errors = "replace" if encoding.startswith("utf-16") else "surrogateescape"
-    with path.open(encoding=encoding, errors=errors, newline="") as file:
-        delimiter = source.delimiter or _delimiter(file.readline(), columns)
-        file.seek(0)
-        rows = _rows(csv.reader(file, delimiter=delimiter))
-        header = next(rows, None)
-        places = _places(header or [], columns, path)
-        for number, cells in enumerate(rows):
+    number = 0
+    for file in export.tables:
+        places: dict[str, int] = {}
+        for cells in _records(export, file, places, columns, source):
             yield broken(number) if cells is None else _raw_report(number, cells, places, columns)
+            number += 1
 
 
-def _encoding(path: Path) -> str:
-    with path.open("rb") as file:
-        return encoding_of(file.read(4096))
+def has_header(head: bytes, columns: Columns, source: Source) -> bool:
+    """Whether a file that begins so is a table: its first line names all columns that are needed."""
+    line = head.decode(source.encoding or encoding_of(head[:4096]), errors="replace").partition("\n")[0]
+    delimiter = source.delimiter or _delimiter(line, columns)
+    return set(columns.needed) <= _names(line, delimiter)
+
+
+def _records(
+    export: Export, file: Path, places: dict[str, int], columns: Columns, source: Source
+) -> Iterator[list[str] | None]:
+    """Cells of the records of a file, whose header fills in the places of the columns; ``None`` for a broken one.
+
+    A part that is empty holds none; a file that is the whole export has to have its header.
+    """
+    try:
+        with open_binary(file) as raw:
+            head = raw.read(4096)
+            raw.seek(0)
+            if not head and file != export.path:
+                return
+            encoding = source.encoding or encoding_of(head)
+            with io.TextIOWrapper(raw, encoding=encoding, errors=_errors(encoding), newline="") as lines:
+                delimiter = source.delimiter or _delimiter(lines.readline(), columns)
+                lines.seek(0)
+                rows = Rows(lines, delimiter)
+                places |= _places(rows.header, columns, file)
+                yield from rows.records(places[columns.accession_number])
+    except READ_ERRORS:
+        yield None
+
+
+def _errors(encoding: str) -> str:
+    """What becomes of foreign bytes: beside UTF-8 they may be GB18030, which is told cell by cell."""
+    return "surrogateescape" if codecs.lookup(encoding).name in {"utf-8", "utf-8-sig"} else "replace"
 
 
 def _delimiter(header: str, columns: Columns) -> str:
     """The delimiter that parts the header into the most of the wanted columns; the comma before others."""
-
-    def num_found(delimiter: str) -> int:
-        names = {name.strip() for name in next(csv.reader([header], delimiter=delimiter), [])}
-        return len(names.intersection(columns.needed))
-
-    return max(_DELIMITERS, key=num_found)
+    return max(_DELIMITERS, key=lambda one: len(_names(header, one).intersection(columns.needed)))
 
 
-def _rows(reader: Iterator[list[str]]) -> Iterator[list[str] | None]:
-    """Rows, with ``None`` for one that is none: a quote that is never closed runs on to the limit of a field."""
-    while True:
-        try:
-            yield next(reader)
-        except StopIteration:
-            return
-        except csv.Error:
-            yield None
+def _names(header: str, delimiter: str) -> set[str]:
+    return {name.strip() for name in next(csv.reader([header], delimiter=delimiter), [])}
 
 
 def _places(header: list[str], columns: Columns, path: Path) -> dict[str, int]:

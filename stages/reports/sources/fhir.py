@@ -6,62 +6,61 @@ other resources of the export, in whichever file they lie.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from stages.reports.sources.base import Columns, RawReport, Source, broken, files_below, read_bytes
-from stages.reports.sources.encodings import decode
+from stages.reports.sources.base import Columns, RawReport, Source, broken
 from stages.reports.sources.fhir_report import Linked, ReportResource
+from stages.reports.sources.files import Export
+from stages.reports.sources.json_values import json_values
 
 _BROKEN: dict[str, Any] = {"resourceType": ""}
-_SUFFIXES = (".json", ".ndjson", ".jsonl", ".gz", ".fhir", "")
 
 
-def read_fhir(path: Path, columns: Columns, source: Source) -> Iterator[RawReport]:
+def read_fhir(export: Export, columns: Columns, source: Source) -> Iterator[RawReport]:
     """Read every DiagnosticReport of a file or folder; what is no FHIR resource is a row of its own.
 
-    The files are read twice: for what reports refer to, and for the reports.
+    Files with reports are read twice, since what a report refers to may come after it.
+
+    Raises:
+        ValueError: if a bundle or list is too large to be held.
     """
-    files = [file for file in files_below(path) if file == path or file.suffix.lower() in _SUFFIXES]
     linked: dict[str, Linked] = {}
-    for file in files:
-        for url, resource in _resources(file):
-            if resource["resourceType"] not in {"", "DiagnosticReport"}:
-                entry = Linked.of(resource, source.fhir_accession_system)
-                linked |= dict.fromkeys(
-                    [f"{resource['resourceType']}/{resource.get('id')}", *filter(None, [url])], entry
-                )
-    reader = ReportResource(linked, source.fhir_accession_system)
+    files = [file for file in export.tables if _gather(file, source, linked)]
+    reader = ReportResource(linked, source.fhir_accession_system, source.encoding)
     number = 0
     for file in files:
-        for _, resource in _resources(file):
-            if resource["resourceType"] in {"", "DiagnosticReport"}:
+        for _, resource in _resources(file, source.encoding):
+            if _is_report(resource):
                 yield reader.report(number, resource) if resource["resourceType"] else broken(number)
                 number += 1
 
 
-def _resources(file: Path) -> Iterator[tuple[str | None, dict[str, Any]]]:
-    """Address in its bundle and content of every resource of a file."""
-    text = decode(read_bytes(file) or b"")
-    if text is None or not text.strip():
+def _gather(file: Path, source: Source, linked: dict[str, Linked]) -> bool:
+    """Collect what reports may refer to in a file, and tell whether it gives rows."""
+    has_reports = False
+    for url, resource in _resources(file, source.encoding):
+        if _is_report(resource):
+            has_reports = True
+        else:
+            entry = Linked.of(resource, source.fhir_accession_system)
+            linked |= dict.fromkeys([f"{resource['resourceType']}/{resource.get('id')}", *filter(None, [url])], entry)
+    return has_reports
+
+
+def _is_report(resource: dict[str, Any]) -> bool:
+    return resource["resourceType"] in {"", "DiagnosticReport"}
+
+
+def _resources(file: Path, encoding: str | None) -> Iterator[tuple[str | None, dict[str, Any]]]:
+    """Address in its bundle and content of every resource of a file; a broken one if it holds nothing."""
+    is_empty = True
+    for value in json_values(file, encoding):
+        is_empty = False
+        yield from _flat(None, value)
+    if is_empty:
         yield None, _BROKEN
-        return
-    whole = _parsed(text)
-    if whole is not _BROKEN:
-        yield from _flat(None, whole)
-        return
-    for line in text.splitlines():
-        if line.strip():
-            yield from _flat(None, _parsed(line))
-
-
-def _parsed(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return _BROKEN
 
 
 def _flat(url: str | None, resource: Any) -> Iterator[tuple[str | None, dict[str, Any]]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from collections import ChainMap
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -13,7 +14,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from stages.reports.sources.base import RawReport, broken, version_of
-from stages.reports.sources.markup import plain_text, text_of
+from stages.reports.sources.encodings import is_clean
+from stages.reports.sources.markup import FOREIGN, attached_text, plain_text
 
 # What is read of a report; the rest is not validated, so that its faults cost nothing.
 _READ = (
@@ -21,6 +23,9 @@ _READ = (
     *("performer", "resultsInterpreter", "result", "imagingStudy", "conclusion", "presentedForm"),
 )
 _PREFERRED = ("text/plain", "text/html", "text/rtf", "application/rtf", "application/pdf")
+_CHARSET = re.compile(r"charset\s*=\s*[\"']?([\w.:-]+)", re.IGNORECASE)
+# Sets that are named where a larger one is meant.
+_LARGER_SETS = {"gb2312": "gb18030", "gbk": "gb18030", "utf-8": "utf-8-sig"}
 _DICOM_UID = "urn:dicom:uid"
 
 
@@ -58,18 +63,20 @@ class Linked:
 class ReportResource:
     """Reads the DiagnosticReport resources of an export."""
 
-    def __init__(self, linked: dict[str, Linked], system: str | None) -> None:
+    def __init__(self, linked: dict[str, Linked], system: str | None, encoding: str | None = None) -> None:
         """Prepare for an export.
 
         Args:
             linked: what the other resources give, by ``Type/id`` and by address.
             system: of the identifiers that are accession numbers; ``None``: those of type ACSN.
+            encoding: of attachments that do not name theirs; ``None``: told apart.
         """
         from fhir.resources.R4B.diagnosticreport import DiagnosticReport
 
         self._model = DiagnosticReport
         self._linked = linked
         self._system = system
+        self._encoding = encoding
 
     def report(self, number: int, resource: Mapping[str, Any]) -> RawReport:
         """The report of a resource; one that breaks FHIR in what is read of it is a broken one."""
@@ -83,17 +90,18 @@ class ReportResource:
         found = _Resolver(ChainMap(_contained(resource, self._system), self._linked))
         numbers = list(dict.fromkeys(self._accession_numbers(report, found)))
         text = self._text(report, found)
+        problem = "unreadable" if text is None else None if is_clean(text) else "unreadable_encoding"
         return RawReport(
             number,
             numbers[0] if numbers else "",
-            text,
+            None if problem else text,
             report.language,
             version=version_of(report.status),
             issued=_moment(report.issued) or _moment(report.effectiveDateTime),
             report_id=report.id or "",
             other_accessions=tuple(numbers[1:]),
             names=tuple(dict.fromkeys(self._names(report, found))),
-            problem="unreadable" if text is None else None,
+            problem=problem,
         )
 
     def _validated(self, resource: Mapping[str, Any]) -> Any:
@@ -124,17 +132,19 @@ class ReportResource:
 
     def _text(self, report: Any, found: _Resolver) -> str | None:
         """Of the presented form that is read most easily, else of observations and conclusion, else the narrative."""
-        forms = _plain(report.presentedForm)
-        for form in sorted(forms, key=lambda one: _rank(one.get("contentType"))):
-            if form.get("data") and (text := _attached(form)):
-                return text
+        forms = sorted(_plain(report.presentedForm), key=lambda one: _rank(one.get("contentType")))
+        texts = [text for form in forms if form.get("data") and (text := _attached(form, self._encoding))]
+        if readable := [text for text in texts if text != FOREIGN]:
+            return readable[0]
         observed = [one for one in found.of(_plain(report.result)) if one.text]
         parts = [f"{one.heading}:\n{one.text}" if one.heading else one.text for one in observed]
         if report.conclusion:
             parts.append(f"IMPRESSION:\n{report.conclusion}" if parts else report.conclusion)
         if not parts and report.text is not None and report.text.div:
             parts = [str(report.text.div)]
-        return plain_text("\n".join(parts)) if parts or not forms else None
+        if not parts and forms:
+            return texts[0] if texts else None
+        return plain_text("\n".join(parts))
 
     def _names(self, report: Any, found: _Resolver) -> Iterator[str]:
         references = [*_plain(report.performer), *_plain(report.resultsInterpreter), *_plain([report.subject])]
@@ -193,12 +203,16 @@ def _person(resource: Mapping[str, Any]) -> Iterator[str]:
     yield _word(resource.get("birthDate"))
 
 
-def _attached(form: Mapping[str, Any]) -> str | None:
+def _attached(form: Mapping[str, Any], encoding: str | None) -> str | None:
+    """Text of an attachment in the encoding that it names, else in the given one."""
     data = form["data"]
+    named = _CHARSET.search(_word(form.get("contentType")))
+    charsets = [_LARGER_SETS.get(named[1].lower(), named[1])] if named else []
     try:
-        return text_of(base64.b64decode(data if isinstance(data, bytes) else str(data).encode("ascii")))
+        decoded = base64.b64decode(data if isinstance(data, bytes) else str(data).encode("ascii"))
     except (binascii.Error, ValueError):
         return None
+    return attached_text(decoded, *charsets, encoding)
 
 
 def _rank(content_type: Any) -> int:

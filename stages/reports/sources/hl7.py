@@ -13,10 +13,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from stages.reports.sources.base import Columns, RawReport, Source, broken, files_below, read_bytes, version_of
+from stages.reports.sources.base import Columns, RawReport, Source, broken, version_of
 from stages.reports.sources.encodings import decode
+from stages.reports.sources.files import MAX_FILE_BYTES, READ_ERRORS, Export, TooLargeError, open_binary
 from stages.reports.sources.hl7_fields import Fields
-from stages.reports.sources.markup import plain_text
+from stages.reports.sources.markup import FOREIGN, plain_text
 
 _START = re.compile(rb"(?:\A|(?<=[\r\n\x0b]))[ \t]*MSH(?=[^\w\s])")
 _ENVELOPE = re.compile(rb"[\r\n](?:FHS|BHS|BTS|FTS)(?=[^\w\s])[^\r\n]*")
@@ -32,21 +33,44 @@ _SECTION_OF = {
     **{"55107-7": "ADDENDUM", "18783-1": "RECOMMENDATION", "11329-0": "HISTORY", "18785-6": "HISTORY"},
     **{"55111-9": "TECHNIQUE", "18834-2": "COMPARISON"},
 }
+_BLOCK_BYTES = 1 << 26
 _CODED = frozenset({"CE", "CWE", "CNE"})
 _ENCAPSULATED = frozenset({"ED", "RP"})
 # OBX-11: the observation is deleted, or was sent for the wrong patient.
 _WITHDRAWN = frozenset({"D", "W"})
+_UNOBTAINABLE = "X"
 
 
-def read_hl7(path: Path, columns: Columns, source: Source) -> Iterator[RawReport]:
-    """Read the reports of all messages of a file or folder; a broken message is a row of its own."""
+def read_hl7(export: Export, columns: Columns, source: Source) -> Iterator[RawReport]:
+    """Read the reports of all messages of a file or folder; a broken message is a row of its own.
+
+    Raises:
+        ValueError: if a message is too large to be held.
+    """
     number = 0
-    for file in files_below(path):
-        data = read_bytes(file)
-        for message in [b""] if data is None else _messages(data):
+    for file in export.files:
+        for message in _messages_of(file):
             for report in _reports(message, number, source):
                 yield report
                 number += 1
+
+
+def _messages_of(file: Path) -> Iterator[bytes]:
+    """The messages of a file that is not held whole; an empty one where it breaks off."""
+    try:
+        with open_binary(file) as opened:
+            held = b""
+            while block := opened.read(_BLOCK_BYTES):
+                held += block
+                starts = [match.start() for match in _START.finditer(held)]
+                if len(starts) > 1:
+                    yield from _messages(held[: starts[-1]])
+                    held = held[starts[-1] :]
+                if len(held) > MAX_FILE_BYTES:
+                    raise TooLargeError(file)
+        yield from _messages(held)
+    except READ_ERRORS:
+        yield b""
 
 
 def _messages(data: bytes) -> list[bytes]:
@@ -67,7 +91,8 @@ def _reports(message: bytes, number: int, source: Source) -> list[RawReport]:
         return [broken(number, "unreadable_encoding")]
     try:
         parsed = hl7.parse(_one_line_a_segment(text))
-        fields = Fields("".join(parsed.separators), str(parsed.esc), encoding or "utf-8")
+        attached = (source.encoding,) if source.encoding else ("utf-8-sig", encoding, None)
+        fields = Fields("".join(parsed.separators), str(parsed.esc), encoding or "utf-8", attached)
         if fields.value(parsed[0], 9) not in {"ORU", ""}:
             return [broken(number, "not_report")]
         reader = _Message(list(parsed), fields, source)
@@ -142,17 +167,18 @@ class _Message:
         request = group.requests[-1] if group.requests else []
         observations = [one for one in group.observations if read(one, 11) not in _WITHDRAWN]
         text = self._text(observations, group.notes)
+        problem = "unreadable" if text is None else "unreadable_encoding" if FOREIGN in text else None
         return RawReport(
             number,
             accessions[0] if accessions else "",
-            plain_text(text),
+            None if problem else plain_text(text),
             read(self._segments[0], 19) or None,
-            version=self._version(request, observations),
+            version="cancelled" if self._is_withdrawn(group, request, text) else self._version(request, observations),
             issued=read(request, 22) or read(self._segments[0], 7),
             report_id=read(request, 3),
             other_accessions=tuple(accessions[1:]),
             names=self._names,
-            problem="unreadable" if text is None else None,
+            problem=problem,
         )
 
     def _accession_numbers(self, group: _Group) -> Iterator[str]:
@@ -162,6 +188,12 @@ class _Message:
             segments = {**orders, "OBR": request}
             values = (self._fields.value(segments.get(name, []), *address) for name, address in self._accession)
             yield next(filter(None, values), "")
+
+    def _is_withdrawn(self, group: _Group, request: Any, text: str | None) -> bool:
+        """Whether no observation stands: all deleted, of a wrong patient, or not to be had."""
+        said = {self._fields.value(one, 11) for one in group.observations}
+        is_silent = not self._fields.value(request, 25) or not (text or "").strip()
+        return bool(said) and is_silent and (said <= _WITHDRAWN or said == {_UNOBTAINABLE})
 
     def _version(self, request: Any, observations: list[Any]) -> str | None:
         said = {version_of(self._fields.value(one, 11)) for one in observations}

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from stages.reports.sources.markup import text_of
+from stages.reports.sources.markup import attached_text
 
 # Fields that tell persons, by segment: names (XPN), numbers and dates (CX, TS, XTN), staff (XCN, NDL).
 _NAMES = {"PID": (5, 6, 9), "NK1": (2,), "GT1": (3,)}
@@ -27,11 +27,13 @@ class Fields:
         separators: of segments, fields, repetitions, components and sub-components.
         escape: the escape character.
         encoding: of bytes that are escaped as hexadecimal digits.
+        attached: encodings to be tried on attachments; ``None``: told apart.
     """
 
     separators: str
     escape: str
     encoding: str
+    attached: tuple[str | None, ...] = (None,)
 
     def value(self, segment: Sequence, number: int, component: int = 1, part: int = 1) -> str:
         """A sub-component of the first repetition of a field; empty if it is not there."""
@@ -48,13 +50,13 @@ class Fields:
         return "\n".join(self._unescape(str(repetition)) for repetition in segment[number])
 
     def attachment(self, segment: Sequence, number: int) -> str | None:
-        """The text of encapsulated data (ED); ``None`` if it cannot be read."""
+        """The text of encapsulated data (ED); ``None`` if it cannot be read, ``FOREIGN`` if not decoded."""
         encoding, data = self.value(segment, number, 4).lower(), self.value(segment, number, 5)
         try:
             if encoding == "base64":
-                return text_of(base64.b64decode(re.sub(r"\s", "", data), validate=True))
+                return attached_text(base64.b64decode(re.sub(r"\s", "", data), validate=True), *self.attached)
             if encoding == "hex":
-                return text_of(bytes.fromhex(data))
+                return attached_text(bytes.fromhex(data), *self.attached)
         except (binascii.Error, ValueError):
             return None
         return data or None

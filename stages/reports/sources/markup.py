@@ -7,9 +7,12 @@ import logging
 import re
 from html.parser import HTMLParser
 
-from stages.reports.sources.encodings import decode
+from stages.reports.sources.encodings import decode, encoding_of
 
-#: Parts of a report's envelope that are no text.
+#: Stands for a text in an unknown encoding.
+FOREIGN = "\ufffd"
+
+# Attachments above it, and pages after these, are not read.
 _MAX_BYTES = 1 << 26
 _MAX_PAGES = 50
 _TAG = re.compile(
@@ -34,21 +37,38 @@ def plain_text(text: str | None) -> str | None:
     return _BREAKS.sub("\n", text)
 
 
-def text_of(data: bytes, encoding: str | None = None) -> str | None:
+def text_of(data: bytes, *encodings: str | None) -> str | None:
     """Text of an attachment, told by its first bytes.
 
     Args:
         data: plain text, HTML, RTF or PDF.
-        encoding: of plain text and HTML; ``None``: told apart.
+        encodings: of plain text and HTML, the first that fits counts; ``None``, or none: told apart.
 
     Returns:
         The text; ``None`` if it cannot be read, or is a PDF that holds no text.
     """
     if len(data) > _MAX_BYTES:
         return None
-    if data[:1024].lstrip().startswith(b"%PDF-"):
+    if _is_pdf(data):
         return _of_pdf(data)
-    return plain_text(decode(data, encoding))
+    texts = (decode(data, encoding) for encoding in encodings or (None,))
+    return plain_text(next((text for text in texts if text is not None), None))
+
+
+def attached_text(data: bytes, *encodings: str | None) -> str | None:
+    """Like ``text_of``; ``FOREIGN`` for plain text in none of the encodings."""
+    text = text_of(data, *encodings)
+    return FOREIGN if text is None and not is_opaque(data) else text
+
+
+def is_opaque(data: bytes) -> bool:
+    """Whether it is not for its encoding that data cannot be read: it is large, PDF, RTF or binary."""
+    is_binary = b"\0" in data[:4096] and not encoding_of(data[:4096]).startswith("utf-16")
+    return len(data) > _MAX_BYTES or _is_pdf(data) or data.lstrip().startswith(b"{\\rtf") or is_binary
+
+
+def _is_pdf(data: bytes) -> bool:
+    return data[:1024].lstrip().startswith(b"%PDF-")
 
 
 class _Text(HTMLParser):

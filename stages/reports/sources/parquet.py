@@ -9,20 +9,21 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from stages.reports.sources.base import Columns, RawReport, Source, files_below
+from stages.reports.sources.base import Columns, RawReport, Source
+from stages.reports.sources.files import Export
 from stages.reports.sources.records import missing_columns, report_of_record
 
 _BATCH = 1000
 
 
-def read_parquet(path: Path, columns: Columns, source: Source) -> Iterator[RawReport]:
+def read_parquet(export: Export, columns: Columns, source: Source) -> Iterator[RawReport]:
     """Read one report a row; a file that is no Parquet, or breaks off, is a row of its own.
 
     Raises:
         ValueError: if a file lacks a column.
     """
     num_records = 0
-    for file in files_below(path):
+    for file in export.tables:
         for record in _records(file, columns):
             yield report_of_record(num_records, record, columns)
             num_records += 1
