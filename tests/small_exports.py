@@ -64,7 +64,7 @@ def contents(folder: Path) -> dict[str, str]:
 
 def finished(folder: Path) -> dict[str, str]:
     """Hash of every file that is named as a finished one."""
-    return {path: digest for path, digest in contents(folder).items() if ".partial" not in path}
+    return {path: digest for path, digest in contents(folder).items() if ".partial" not in path and "/.tmp" not in path}
 
 
 def check_readable(converted: Path) -> None:

@@ -21,6 +21,8 @@ from stages.imaging import defacing, grid, quality, volumes
 from stages.imaging.shards import shard_name, write_shard
 from stages.imaging.volumes import VolumeParams, figures_as_dict, prepare_study, select_volumes
 
+# safetensors gives a file its name when it is whole; until then it is called this.
+_HALF_WRITTEN = "*/??/.tmp*"
 _FAULTS = {
     "time": "took longer than prepare_volumes.study_timeout_s",
     "memory": "asked for more memory than prepare_volumes.study_memory_gib",
@@ -79,11 +81,13 @@ def prepare_missing(tasks: Sequence[StudyTask], nifti_root: Path, params: Volume
 
 
 def forget_unused(tasks: Sequence[StudyTask], work: Path, params: VolumeParams) -> int:
-    """Remove from the cache what no run has used for some days: other studies, parameters and code.
+    """Remove from the cache what no run has used for some days, and at once what a killed process half wrote.
 
     Returns:
-        The number of files removed.
+        The number of files removed: other studies, parameters and code.
     """
+    for path in work.glob(_HALF_WRITTEN):
+        path.unlink(missing_ok=True)
     used = {task.cache for task in tasks}
     return disk.prune(work.glob("*/??/*.safetensors*"), lambda path: path in used, params.keep_days)
 

@@ -312,6 +312,9 @@ def test_what_other_parameters_left_in_the_cache_goes_with_time(tmp_path: Path) 
     for values in (PARAMS, after):
         prepare_missing(plan_studies(rows, values, work), tmp_path, values)
     tasks = plan_studies(rows, after, work)
+    half_written = tasks[0].cache.with_name(".tmpAbCdEf")
+    half_written.touch()
     assert forget_unused(tasks, work, after) == 0
+    assert not half_written.exists()
     assert forget_unused(tasks, work, after.model_copy(update={"keep_days": 0.0})) == 1
     assert [path for path in work.rglob("*") if path.is_file()] == [tasks[0].cache]
