@@ -56,6 +56,21 @@ def prepare(converted: Path, out: Path, work: Path, **changes: object) -> None:
     prepare_volumes.main(converted, out, work, path)
 
 
+def write_cohort(folder: Path, zipped: int) -> Path:
+    """Write an export of four studies, one of them zipped, and one from before three of them arrived, and run both.
+
+    Returns:
+        The folder, with ``before/`` and beside it what runs from scratch make of all.
+    """
+    for number in range(4):
+        write_study(folder / "dicom", number, is_zipped=number == zipped)
+    write_study(folder / "before" / "dicom", 0)
+    for base in (folder / "before", folder):
+        convert(base / "dicom", base / "converted", base / "work_convert")
+        prepare(base / "converted", base / "volumes", base / "work_prepare")
+    return folder
+
+
 def contents(folder: Path) -> dict[str, str]:
     """Hash of every file below a folder, by its path."""
     files = (path for path in folder.rglob("*") if path.is_file())

@@ -18,14 +18,7 @@ SIZES_KIB = [20, 60, 140, 220]
 @pytest.fixture(scope="module")
 def cohort(tmp_path_factory):
     """An export, a part of it, and what runs with room enough make of both."""
-    folder = tmp_path_factory.mktemp("cohort")
-    for number in range(4):
-        ex.write_study(folder / "dicom", number, is_zipped=number == 2)
-    ex.write_study(folder / "before" / "dicom", 0)
-    for base in (folder / "before", folder):
-        ex.convert(base / "dicom", base / "converted", base / "work_convert")
-        ex.prepare(base / "converted", base / "volumes", base / "work_prepare")
-    return folder
+    return ex.write_cohort(tmp_path_factory.mktemp("cohort"), zipped=2)
 
 
 @pytest.fixture

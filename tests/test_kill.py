@@ -11,21 +11,13 @@ import small_exports as ex
 pytestmark = pytest.mark.slow
 
 NUM_KILLS = 20
-STUDIES = range(4)
 FORK = multiprocessing.get_context("fork")
 
 
 @pytest.fixture(scope="module")
 def cohort(tmp_path_factory):
     """An export before and after studies arrived, and what a run from scratch makes of each."""
-    folder = tmp_path_factory.mktemp("cohort")
-    for number in STUDIES:
-        ex.write_study(folder / "dicom", number, is_zipped=number == 1)
-    ex.write_study(folder / "before" / "dicom", 0)
-    for base in (folder / "before", folder):
-        ex.convert(base / "dicom", base / "converted", base / "work_convert")
-        ex.prepare(base / "converted", base / "volumes", base / "work_prepare")
-    return folder
+    return ex.write_cohort(tmp_path_factory.mktemp("cohort"), zipped=1)
 
 
 @pytest.fixture
