@@ -39,7 +39,6 @@ class Assertions:
         self._plurals = frozenset(map(str, language["plural_verbs"]))
         self._contrasts = frozenset(map(str, language["contrasts"]))
         self._denial_joins = frozenset(map(str, language["denial_joins"]))
-        self._likely = frozenset(map(str, language["likely"]))
         self._definites = frozenset(map(str, language["definites"]))
         self._prepositions = frozenset(map(str, language["prepositions"]))
         self._verbs = frozenset(map(str, language.get("verbs", ())))
@@ -59,13 +58,6 @@ class Assertions:
         if cue is None:
             return "present"
         return _NOT_NEW if self._is_denied_as_new(sentence, mention, cue) else _ASSERTION[cue.kind]
-
-    def is_doubted(self, sentence: Sentence, mention: Mention) -> bool:
-        """Whether a phrase is uncertain and neither called likely nor weighed against another reading."""
-        cue = self._cue(sentence, mention)
-        if cue is None or _ASSERTION[cue.kind] != "uncertain":
-            return False
-        return (self._likely | self._contrasts).isdisjoint(sentence.words[cue.start : cue.end])
 
     def _cue(self, sentence: Sentence, mention: Mention) -> Mention | None:
         cue = self._cue_after(sentence, mention) or self._cue_before(sentence, mention)

@@ -102,9 +102,9 @@ class StatementReader:
         return self._findings[finding].rules
 
     def _explains(self, statement: Statement) -> bool:
-        """Whether a finding explains the signal that its sentence describes; Chinese ones are long."""
+        """Whether a finding explains the signal that its sentence describes; a loss of volume has none."""
         rules = self._rules(statement.finding)
-        return bool(rules.get("is_diagnosis")) and (self._is_spaced or not rules.get("is_diffuse"))
+        return bool(rules.get("is_diagnosis")) and not rules.get("is_diffuse")
 
     def _has_word(self, sentence: Sentence, words: tuple[str, ...]) -> bool:
         if self._is_spaced:
@@ -233,9 +233,6 @@ class StatementReader:
         self, sentence: Sentence, groups: list[Group], signals: list[Signal], *, is_spots: bool
     ) -> Iterator[Statement]:
         """Lesions and signal changes without a name."""
-        is_doubted = any(
-            m.value == self._spots and self._assertions.is_doubted(sentence, m) for m in sentence.of("finding")
-        )
         yield from self._undisturbed(sentence, groups)
         anchors = [*sentence.of("lesions"), *(signal.mention for signal in signals if signal.signal != "iso")]
         for anchor in sorted(set(anchors), key=lambda mention: mention.start):
@@ -244,13 +241,18 @@ class StatementReader:
                 continue
             if _is_part_of_place(sentence, anchor, groups) or self._is_called_harmless(sentence, anchor):
                 continue
-            if assertion == "present" and is_doubted:
-                assertion = "uncertain"
+            if self._bears_denied(sentence, anchor):
+                continue
             reach = "clause" if assertion == "absent" else "sentence"
             for place in self._places.of(sentence, anchor, groups, reach=reach):
                 yield Statement(
                     self._default, place, assertion, span_of(sentence, anchor), is_description=True, is_spots=is_spots
                 )
+
+    def _bears_denied(self, sentence: Sentence, anchor: Mention) -> bool:
+        """Whether a noun only bears what is denied: "no enhancing lesion"."""
+        beside = [m for m in sentence.of("finding") if m.end == anchor.start]
+        return any(self._assertions.of(sentence, m) == "absent" for m in beside)
 
     def _undisturbed(self, sentence: Sentence, groups: list[Group]) -> Iterator[Statement]:
         """Places that nothing is seen in: "no abnormal signal in the brainstem"."""

@@ -178,22 +178,19 @@ class ReportLinker:
     def _name_spots(self, located: list[Located]) -> list[Located]:
         """Give described spots in the white matter their code."""
         rules = self.lexicon.rules["descriptions"]
-        is_disease = any(
-            one.statement.finding == rules["spots"]
-            and one.statement.assertion == "present"
-            and not one.statement.is_description
-            for one in located
-        )
-        named = []
+        named = [one.statement for one in located if self._is_named_diagnosis(one.statement)]
+        is_disease = any(said.finding == rules["spots"] and said.assertion == "present" for said in named)
+        others = {said.place for said in named if said.finding != rules["spots"]}
+        renamed = []
         for one in map(self._beside_fluid, located):
             said = one.statement
             signals = [said.signals[s] for s in rules["spot_sequences"] if s in said.signals]
-            is_bright = "high" in signals or not said.signals
+            is_bright = "high" in signals or not (said.signals or said.place in others)
             num_hints = said.place.is_white_matter + said.is_spots + is_disease
             if said.is_description and said.is_positive and is_bright and num_hints >= _MIN_HINTS:
                 one = replace(one, statement=replace(said, finding=rules["spots"]))
-            named.append(one)
-        return named
+            renamed.append(one)
+        return renamed
 
     def _beside_fluid(self, one: Located) -> Located:
         """Move a lesion of tissue from a space of fluid to the tissue around it."""
@@ -206,26 +203,44 @@ class ReportLinker:
 
     def _explain(self, located: list[Located]) -> list[Located]:
         """Drop descriptions of what a diagnosis at the same place names; it keeps their signals."""
-        diagnoses = {
-            (one.statement.place.site, one.statement.place.side): index
-            for index, one in enumerate(located)
-            if one.statement.is_positive
-            and not one.statement.is_description
-            and self._rules(one.statement).get("is_diagnosis")
-        }
+        diagnoses: dict[tuple[str | None, str | None], int] = {}
+        for index, one in enumerate(located):
+            place = (one.statement.place.site, one.statement.place.side)
+            if self._is_named_diagnosis(one.statement):
+                diagnoses.setdefault(place, index)
+                if one.statement.assertion == "present":
+                    diagnoses[place] = index
         kept: dict[int, Located] = dict(enumerate(located))
         for index, one in enumerate(located):
-            place = one.statement.place
-            target = diagnoses.get((place.site, place.side))
-            if one.statement.is_description and one.statement.is_positive and target is not None:
+            described = one.statement
+            target = diagnoses.get((described.place.site, described.place.side))
+            if described.is_description and described.is_positive and target is not None:
                 said = kept[target].statement
-                if said.finding == one.statement.finding:
+                if index < target and self._is_there_anyway(described, said):
                     continue
-                signals = {**one.statement.signals, **said.signals}
-                merged = replace(said, signals=signals, course=said.course or one.statement.course)
+                if said.finding == described.finding and said.assertion == "present":
+                    continue
+                signals = {**described.signals, **said.signals}
+                merged = replace(said, signals=signals, course=said.course or described.course)
                 kept[target] = replace(kept[target], statement=merged)
                 del kept[index]
         return [kept[index] for index in sorted(kept)]
+
+    def _is_named_diagnosis(self, said: Statement) -> bool:
+        """Whether a lesion is called by its name, in doubt or not."""
+        rules = self._rules(said)
+        is_explaining = rules.get("is_diagnosis") and not rules.get("is_diffuse")
+        return said.is_positive and not said.is_description and bool(is_explaining)
+
+    def _is_there_anyway(self, described: Statement, diagnosis: Statement) -> bool:
+        """Whether only the name of a lesion is in doubt: "a bright focus, possibly an infarct".
+
+        A doubtful disease of the white matter still explains a change of its signal that is no spot.
+        """
+        spots = self.lexicon.rules["descriptions"]["spots"]
+        is_doubted = described.assertion == "present" and diagnosis.assertion == "uncertain"
+        is_unlike = diagnosis.finding != spots or not described.place.is_white_matter
+        return is_doubted and (is_unlike or described.finding == spots)
 
     def _with_default_site(self, one: Located) -> Located:
         place = one.statement.place

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from stages.reports.extraction import reader_of
 from stages.reports.gold import load_gold, score, tally
 from stages.reports.lexicon import Lexicon
+from stages.reports.sections import detect_language
 
 GOLD = Path(__file__).parents[1] / "gold"
 
@@ -60,7 +61,10 @@ def test_gold(gold, language):
         ("The haematoma has resolved.", {("haemorrhage", "absent")}),
         ("The ventricles are not dilated.", {("ventriculomegaly", "absent")}),
         ("History of infarct.", set()),
-        ("An area in the left thalamus, possibly representing an infarct.", {("infarct", "uncertain")}),
+        (
+            "An area in the left thalamus, possibly representing an infarct.",
+            {("signal_abnormality", "present"), ("infarct", "uncertain")},
+        ),
         ("Haemorrhage, left frontal lobe, cannot be excluded.", {("haemorrhage", "uncertain")}),
         ("Infarct, haemorrhage or mass: none.", {("infarct", "absent"), ("haemorrhage", "absent"), ("mass", "absent")}),
         ("Haemorrhage: no. Infarct: yes.", {("haemorrhage", "absent"), ("infarct", "present")}),
@@ -134,10 +138,80 @@ def test_a_focus_of_a_finding_is_that_finding(reader):
     assert said == {("restricted_diffusion", "deep_white_matter", "left", "present")}
 
 
-@pytest.mark.parametrize(("hedge", "assertion"), [("likely", "present"), ("possibly representing", "uncertain")])
-def test_spots_of_a_likely_cause_are_there(reader, hedge, assertion):
+@pytest.mark.parametrize("hedge", ["likely", "possibly representing", "?"])
+def test_spots_in_white_matter_are_there_whatever_their_cause(reader, hedge):
     said = codes(reader, f"T2 hyperintense foci in the left periventricular region, {hedge} leukoaraiosis.")
-    assert said == {("white_matter_lesion", "periventricular_white_matter", "left", assertion)}
+    assert said == {("white_matter_lesion", "periventricular_white_matter", "left", "present")}
+
+
+@pytest.mark.parametrize(
+    ("text", "described", "named"),
+    [
+        (
+            "FLAIR hyperintense lesion in the right parietal lobe, a metastasis cannot be excluded.",
+            ("signal_abnormality", "parietal_lobe", "right", "present"),
+            ("mass", "parietal_lobe", "right", "uncertain"),
+        ),
+        (
+            "Bright T2 signal in the right parietal lobe. A glioma of this lobe is suspected.",
+            ("signal_abnormality", "parietal_lobe", "right", "present"),
+            ("mass", "parietal_lobe", "right", "uncertain"),
+        ),
+        (
+            "右侧顶叶见片状异常信号，胶质瘤不除外。",
+            ("signal_abnormality", "parietal_lobe", "right", "present"),
+            ("mass", "parietal_lobe", "right", "uncertain"),
+        ),
+        (
+            "脑桥见斑片状T2高信号，脱髓鞘待排。",
+            ("signal_abnormality", "brainstem", None, "present"),
+            ("white_matter_lesion", "brainstem", None, "uncertain"),
+        ),
+    ],
+)
+def test_what_is_described_is_there_when_its_name_is_in_doubt(reader, text, described, named):
+    assert codes(reader, text, detect_language(text)) == {described, named}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            "Possible glioma of the left insula, hyperintense on FLAIR.",
+            {("mass", "insula", "left", "uncertain")},
+        ),
+        (
+            "T2 hyperintense area in the left insula. Glioma of the left insula.",
+            {("mass", "insula", "left", "present")},
+        ),
+        (
+            "Ill-defined T2 hyperintensity in the deep white matter on the left, possibly small vessel disease.",
+            {("white_matter_lesion", "deep_white_matter", "left", "uncertain")},
+        ),
+        (
+            "A lesion in the left deep white matter, query metastasis.",
+            {
+                ("signal_abnormality", "deep_white_matter", "left", "present"),
+                ("mass", "deep_white_matter", "left", "uncertain"),
+            },
+        ),
+    ],
+)
+def test_what_a_name_explains_is_not_said_twice(reader, text, expected):
+    assert codes(reader, text) == expected
+
+
+@pytest.mark.parametrize(
+    "text", ["The left hippocampus is atrophic with high FLAIR signal.", "左侧海马萎缩，FLAIR信号增高。"]
+)
+def test_lost_volume_explains_no_signal(reader, text):
+    expected = {(finding, "temporal_lobe", "left", "present") for finding in ("atrophy", "signal_abnormality")}
+    assert codes(reader, text, detect_language(text)) == expected
+
+
+@pytest.mark.parametrize("text", ["No enhancing lesion in the right insula.", "右侧岛叶未见强化病灶。"])
+def test_a_noun_that_bears_what_is_denied_is_no_lesion(reader, text):
+    assert codes(reader, text, detect_language(text)) == {("enhancement", "insula", "right", "absent")}
 
 
 def test_several_sites_are_several_statements(reader):
