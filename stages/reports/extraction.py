@@ -23,7 +23,7 @@ from stages.reports.findings import StatementReader
 from stages.reports.languages import LanguageCheck
 from stages.reports.lexicon import LANGUAGES, Lexicon
 from stages.reports.linking import Located, ReportLinker
-from stages.reports.mentions import REFERRING, mention_rows
+from stages.reports.mentions import REFERRING, mention_rows, placed
 from stages.reports.persons import with_persons
 from stages.reports.scrubbing import Scrubber
 from stages.reports.sections import OTHER_STUDY, REPORTED, SectionReader, detect_language
@@ -275,13 +275,7 @@ def _finding_row(report: Report, language: str, number: int, one: Located) -> di
         "row": report.raw.row,
         "study_id": report.study_id,
         "statement": number,
-        "section": one.section,
-        "sentence": one.sentence,
-        "start": said.span[0],
-        "end": said.span[1],
-        "finding": said.finding,
-        "site": said.place.site,
-        "side": said.place.side,
+        **placed(one),
         **first,
         "signals": signals,
         "assertion": said.assertion,

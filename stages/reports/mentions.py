@@ -22,17 +22,18 @@ def mention_rows(row: int, study_id: str, statements: Sequence[Located], referen
     """
     common = {"row": row, "study_id": study_id}
     rows = [{**common, **entry} for number, one in enumerate(statements) for entry in _courses(number, one)]
-    return rows + [{**common, "kind": one.statement.assertion, **_place(one)} for one in references]
+    return rows + [{**common, "kind": one.statement.assertion, **placed(one)} for one in references]
 
 
 def _courses(number: int, one: Located) -> Iterator[dict[str, Any]]:
     said = one.statement
     if said.course is not None or said.earlier_mm is not None:
         kind = said.course or REFERRING["comparison"]
-        yield {"kind": kind, "statement": number, **_place(one), "size_mm": said.earlier_mm}
+        yield {"kind": kind, "statement": number, **placed(one), "size_mm": said.earlier_mm}
 
 
-def _place(one: Located) -> dict[str, Any]:
+def placed(one: Located) -> dict[str, Any]:
+    """What a statement says of which place, and where it stands."""
     said = one.statement
     return {
         "section": one.section,
