@@ -19,7 +19,7 @@ from stages.evaluation.collection import collect, read_source
 from stages.evaluation.figures import draw_all
 from stages.evaluation.quantities import GENERATION, REGIONS, VQA
 from stages.evaluation.region_areas import RegionsParams
-from stages.evaluation.report import Pages
+from stages.evaluation.report import Links, Pages
 from stages.evaluation.tables import Results, TabulateParams
 from stages.evaluation.tasks import TASKS
 from stages.params import DEFAULT_PATH, load
@@ -71,13 +71,15 @@ def main(
         figures=draw_all(figures, results),
         gain_source=read_source(relevance, truth_tables.RELEVANCE_CLASSES),
         label_source=read_source(labels, truth_tables.LABELS),
-        tables_folder=os.path.relpath(tables_folder, readme.parent),
-        figures_folder=os.path.relpath(figures, readme.parent),
-        tasks_folder=os.path.relpath(pages, readme.parent),
-        examples=os.path.relpath(examples, readme.parent),
-        answers=os.path.relpath(answers, readme.parent),
-        generated=os.path.relpath(generated, readme.parent),
-        quality=os.path.relpath(quality, readme.parent),
+        links=Links.seen_from(
+            readme,
+            tables=tables_folder,
+            tasks=pages,
+            examples=examples,
+            answers=answers,
+            generated=generated,
+            quality=quality,
+        ),
     )
     _write(readme, composed.write_first())
     back, beside = os.path.relpath(readme, pages), os.path.relpath(figures, pages)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from stages.evaluation import markdown
 from stages.evaluation.audits import Audits
@@ -21,6 +23,25 @@ _SIGNS = (
 
 
 @dataclass(frozen=True)
+class Links:
+    """Where the rest of the results lies, as seen from the first page."""
+
+    #: folders of tables and of the pages of tasks
+    tables: str
+    tasks: str
+    #: pages of example figures, answered questions, generated reports, and of the quality of the cohort
+    examples: str
+    answers: str
+    generated: str
+    quality: str
+
+    @classmethod
+    def seen_from(cls, page: Path, **targets: Path) -> Links:
+        """Make the paths of files and folders relative to a page."""
+        return cls(**{name: os.path.relpath(target, page.parent) for name, target in targets.items()})
+
+
+@dataclass(frozen=True)
 class Pages:
     """Everything that the results pages show."""
 
@@ -33,17 +54,7 @@ class Pages:
     #: where gains and labels come from: truth, or statements and mined labels
     gain_source: str
     label_source: str
-    #: folders of tables, figures and pages of tasks, as seen from the first page
-    tables_folder: str
-    figures_folder: str
-    tasks_folder: str
-    #: page of example figures, and of answered questions, as seen from the first page
-    examples: str
-    answers: str
-    #: page of generated reports, likewise
-    generated: str
-    #: page about the quality of the cohort, likewise
-    quality: str
+    links: Links
 
     def write_first(self) -> str:
         """Compose the first page in Markdown: declared figures, contrasts, and where the rest is."""
@@ -122,14 +133,15 @@ class Pages:
         return f"Paired differences on the {split} split. {signs}"
 
     def _task_section(self) -> list[str]:
+        links = self.links
         lines = []
         for task in TASKS:
             about = "" if self.results.has_cases(task) else f": nothing to show, {task.missing}"
-            lines.append(f"- [{task.title}]({self.tasks_folder}/{task.name}.md){about}")
-        lines.append(f"- [Examples]({self.examples}): what the methods look at in a few test studies")
-        lines.append(f"- [Answers]({self.answers}): what the methods answer about a few test studies")
-        lines.append(f"- [Generated reports]({self.generated}): what the methods write about a few test studies")
-        lines.append(f"- [Quality of the cohort]({self.quality}): counts, histograms, sentences with their statements")
+            lines.append(f"- [{task.title}]({links.tasks}/{task.name}.md){about}")
+        lines.append(f"- [Examples]({links.examples}): what the methods look at in a few test studies")
+        lines.append(f"- [Answers]({links.answers}): what the methods answer about a few test studies")
+        lines.append(f"- [Generated reports]({links.generated}): what the methods write about a few test studies")
+        lines.append(f"- [Quality of the cohort]({links.quality}): counts, histograms, sentences with their statements")
         return ["## Tasks", "Every table, comparison and figure of a task:", "\n".join(lines)]
 
     def _flow_section(self) -> list[str]:
@@ -137,7 +149,7 @@ class Pages:
         return ["## Cohort flow", markdown.write_table(["level", "group", "count"], rows)]
 
     def _reading_section(self) -> list[str]:
-        folder = self.tables_folder
+        folder = self.links.tables
         notes = [
             *(f"{task.title}. {task.reading}" for task in TASKS if self.results.has_cases(task)),
             "`chance`: expectation of a map or ranking without information; `random`: the encoder before training.",
