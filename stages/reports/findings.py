@@ -9,6 +9,7 @@ from typing import Any
 from stages.artifacts.extraction_tables import REFERENCES
 from stages.reports.assertions import Assertions
 from stages.reports.courses import Courses
+from stages.reports.denied_signals import DeniedSignals
 from stages.reports.lexicon import Lexicon
 from stages.reports.measures import sizes, with_sizes
 from stages.reports.placement import Group, Place, at_site
@@ -44,6 +45,7 @@ class StatementReader:
         self._signals = Signals(words)
         self._courses = Courses(words)
         self._subjects = Subjects(lexicon, language, self._assertions)
+        self._denied_signals = DeniedSignals(lexicon, words, self._assertions, self._places)
 
     def read(self, sentence: Sentence) -> list[Statement]:
         """The statements of a sentence, by position, duplicates included."""
@@ -65,7 +67,7 @@ class StatementReader:
             is_spots = not is_acute and self._has_word(sentence, self._multiple)
             described = self._described(sentence, groups, signals, is_spots=is_spots)
             statements += [one for one in described if not self._is_named_so(one, namers, pairs)]
-        statements = [*statements, *self._denied_signal(sentence, groups)]
+        statements = [*statements, *self._denied_signals.of(sentence, groups)]
         statements = [self._with_signals(statement, pairs) for statement in statements]
         statements = with_sizes(sentence, statements, lambda s: s.is_positive and s.finding != self._normal)
         return sorted(self._courses.give(sentence, statements), key=lambda s: s.span)
@@ -204,16 +206,6 @@ class StatementReader:
         """Whether its signals leave no doubt: bright on DWI alone, a lesion is described as well."""
         key = self._rules(one.finding)["signals"].get("confirmed_by")
         return key is None or key in pairs or any(m.value == key for m in sentence.of("sequence"))
-
-    def _denied_signal(self, sentence: Sentence, groups: list[Group]) -> Iterator[Statement]:
-        """Sites that are said to have no abnormal signal: 脑干及小脑未见异常信号."""
-        for mention in sentence.of("normality") if not self._is_spaced else ():
-            phrase = "".join(sentence.words[mention.start : mention.end])
-            if "异常信号" in phrase or "信号异常" in phrase:
-                for group in groups:
-                    if group.end == mention.start and any(site.end == group.end for site in sentence.of("site")):
-                        for place in group.places:
-                            yield Statement(self._default, place, "absent", span_of(sentence, mention))
 
     def _is_called_harmless(self, sentence: Sentence, anchor: Mention) -> bool:
         """Whether a noun is said to be what makes no statement: "the only abnormality is a venous angioma"."""
