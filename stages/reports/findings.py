@@ -165,9 +165,7 @@ class StatementReader:
             return at_site(self._with_side(sentence, mention, groups, places), mention.site)
         return places or [Place()]
 
-    def _with_side(
-        self, sentence: Sentence, mention: Mention, groups: list[Group], places: list[Place]
-    ) -> list[Place]:
+    def _with_side(self, sentence: Sentence, mention: Mention, groups: list[Group], places: list[Place]) -> list[Place]:
         """Places that tell the side of a finding which itself tells its site: 垂体右侧份见结节, 考虑垂体微腺瘤."""
         if self._is_spaced or any(place.side for place in places):
             return places

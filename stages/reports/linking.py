@@ -212,6 +212,7 @@ class ReportLinker:
             if one.statement.is_positive
             and not one.statement.is_description
             and self._rules(one.statement).get("is_diagnosis")
+            and not self._rules(one.statement).get("is_diffuse")  # lost tissue is not bright for that
         }
         kept: dict[int, Located] = dict(enumerate(located))
         for index, one in enumerate(located):
