@@ -9,14 +9,15 @@ from typing import Any
 from stages.artifacts.extraction_tables import REFERENCES
 from stages.reports.assertions import Assertions
 from stages.reports.courses import Courses
+from stages.reports.denied_signals import DeniedSignals
 from stages.reports.lexicon import Lexicon
 from stages.reports.measures import sizes, with_sizes
 from stages.reports.placement import Group, Place, at_site
 from stages.reports.places import Places
 from stages.reports.sentences import Mention, Sentence
-from stages.reports.signals import Signal, Signals, anchor_of
+from stages.reports.signals import Signal, Signals, anchor_of, is_told
 from stages.reports.subjects import Subjects
-from stages.reports.utterances import Statement, span_of
+from stages.reports.utterances import Statement, settled, span_of
 
 _MAX_SUBJECT_GAP = 4
 _PLACE_NOUNS = frozenset({"region", "regions", "area", "areas"})
@@ -37,6 +38,7 @@ class StatementReader:
         self._conclusions = frozenset(map(str, words["conclusions"]))
         self._joins = frozenset(map(str, words["coordinations"]))
         self._steps = (self._joins | frozenset(map(str, words["prepositions"]))) - {","}
+        self._vague = frozenset(map(str, words.get("vague_findings", ())))
         self._language = language
         self._is_spaced = language == "en"
         self._assertions = Assertions(words)
@@ -44,6 +46,7 @@ class StatementReader:
         self._signals = Signals(words)
         self._courses = Courses(words)
         self._subjects = Subjects(lexicon, language, self._assertions)
+        self._denied_signals = DeniedSignals(lexicon, words, self._assertions, self._places)
 
     def read(self, sentence: Sentence) -> list[Statement]:
         """The statements of a sentence, by position, duplicates included."""
@@ -65,8 +68,9 @@ class StatementReader:
             is_spots = not is_acute and self._has_word(sentence, self._multiple)
             described = self._described(sentence, groups, signals, is_spots=is_spots)
             statements += [one for one in described if not self._is_named_so(one, namers, pairs)]
-        statements = [*statements, *self._denied_signal(sentence, groups)]
+        statements = [*statements, *self._denied_signals.of(sentence, groups)]
         statements = [self._with_signals(statement, pairs) for statement in statements]
+        statements = settled(sentence, statements, self._vague)
         statements = with_sizes(sentence, statements, lambda s: s.is_positive and s.finding != self._normal)
         return sorted(self._courses.give(sentence, statements), key=lambda s: s.span)
 
@@ -158,8 +162,18 @@ class StatementReader:
         if rules.get("is_site_fixed"):
             return [p for p in places if p.site in rules["subject_sites"]] or [Place()]
         if mention.site:
-            return at_site(places, mention.site)
+            return at_site(self._with_side(sentence, mention, groups, places), mention.site)
         return places or [Place()]
+
+    def _with_side(self, sentence: Sentence, mention: Mention, groups: list[Group], places: list[Place]) -> list[Place]:
+        """Places that tell the side of a finding which itself tells its site: 垂体右侧份见结节, 考虑垂体微腺瘤."""
+        if self._is_spaced or any(place.side for place in places):
+            return places
+        before = [g for g in groups if g.end <= mention.start and any(p.site == mention.site for p in g.places)]
+        alike = [m for m in sentence.of("finding") if m.end <= mention.start and m.value == mention.value]
+        described = self._places.of(sentence, alike[-1], groups, reach="sentence") if alike else []
+        options = [list(group.places) for group in before] + [described]
+        return next((option for option in options if any(p.side for p in option)), places)
 
     def _is_apart(self, sentence: Sentence, host: Mention, mention: Mention, groups: list[Group]) -> bool:
         """Whether a finding neither shares the place of the one before it in a list nor has a new one."""
@@ -195,6 +209,8 @@ class StatementReader:
                 continue
             refused = anchor_of(rule, denied)
             anchor = refused or anchor_of(rule, signals)
+            if not refused and not is_told(rule, said, {s.finding for s in statements if s.assertion == "present"}):
+                continue
             if anchor is not None and not {tuple(pair) for pair in rule.get("unless", ())} & said:
                 assertion = self._assertions.of(sentence, anchor)
                 for place in self._places.of(sentence, anchor, groups, reach="sentence") or [Place()]:
@@ -204,16 +220,6 @@ class StatementReader:
         """Whether its signals leave no doubt: bright on DWI alone, a lesion is described as well."""
         key = self._rules(one.finding)["signals"].get("confirmed_by")
         return key is None or key in pairs or any(m.value == key for m in sentence.of("sequence"))
-
-    def _denied_signal(self, sentence: Sentence, groups: list[Group]) -> Iterator[Statement]:
-        """Sites that are said to have no abnormal signal: 脑干及小脑未见异常信号."""
-        for mention in sentence.of("normality") if not self._is_spaced else ():
-            phrase = "".join(sentence.words[mention.start : mention.end])
-            if "异常信号" in phrase or "信号异常" in phrase:
-                for group in groups:
-                    if group.end == mention.start and any(site.end == group.end for site in sentence.of("site")):
-                        for place in group.places:
-                            yield Statement(self._default, place, "absent", span_of(sentence, mention))
 
     def _is_called_harmless(self, sentence: Sentence, anchor: Mention) -> bool:
         """Whether a noun is said to be what makes no statement: "the only abnormality is a venous angioma"."""

@@ -36,7 +36,7 @@ _FROM = re.compile(r"(?:\bfrom|由|从|自)[^\d,;，；]{0,6}$", re.I)
 # Of the images, or from one thing to another: no size.
 _NO_SIZE = re.compile(
     rf"(?:slices?|sections?|thickness of|gap|interslice|spacing|voxels?|"
-    rf"层厚|层距|层间距|间隔|间距|低于|高于|距(?!离)){_CLAUSE}",
+    rf"层厚|层距|层间距|间隔|间距|低于|高于|距(?!离)|垂体[^,;，；]{{0,4}}高(?:度|径)?){_CLAUSE}",
     re.I,
 )
 _NO_SIZE_AFTER = re.compile(

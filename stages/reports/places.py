@@ -44,6 +44,8 @@ class Places:
         self._measured = re.compile(r"\d+(?:[.,]\d+)?(?:mm|cm)?|mm|cm|x")
         self._diagnoses = {code for code, finding in lexicon.findings.items() if finding.rules.get("is_diagnosis")}
         self._pushed = {code for code, finding in lexicon.findings.items() if finding.rules.get("is_of_neighbour")}
+        # what a place suffers from a lesion elsewhere
+        self._affecting = {*self._pushed, *(c for c, f in lexicon.findings.items() if f.rules.get("is_site_fixed"))}
         self._white_matter = {code for code, site in lexicon.sites.items() if site.rules.get("is_white_matter")}
         self._fallback = lexicon.rules["white_matter"]["fallback"]
 
@@ -132,14 +134,25 @@ class Places:
 
     def _is_pushed(self, sentence: Sentence, group: Group, mention: Mention) -> bool:
         """Whether a place is what a lesion presses on ("indenting the pons"), and not said of the mention itself."""
-        if not self._is_head_last or not self._pushed.isdisjoint(mention.values):
+        if not self._pushed.isdisjoint(mention.values):
             return False
+        if not self._is_head_last:
+            return self._is_affected(sentence, group, mention)
         for other in sentence.of("change", "finding"):
             if self._pushed.isdisjoint(other.values):
                 continue
             gap = sentence.words[other.end : group.start]
             if other.end <= group.start and len(gap) <= _MAX_ASIDE and self._chain.union(("upon",)).issuperset(gap):
                 return True
+        return False
+
+    def _is_affected(self, sentence: Sentence, group: Group, mention: Mention) -> bool:
+        """Whether a place is said to give way to a lesion named further on: "脑桥受压，表皮样囊肿可能性大"."""
+        for other in sentence.of("change", "finding"):
+            gap = sentence.words[group.end : other.start]
+            is_next = group.end <= other.start and other.end <= mention.start and len(gap) <= MAX_ADJECTIVES
+            if is_next and not self._affecting.isdisjoint(other.values) and "," not in gap:
+                return "," in sentence.words[other.end : mention.start]
         return False
 
     def _complement(self, sentence: Sentence, complements: list[Group]) -> Group | None:

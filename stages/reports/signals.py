@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -119,3 +119,9 @@ def anchor_of(rule: Any, signals: list[Signal]) -> Mention | None:
         if [signal.sequence, signal.signal] in rule["any"] and not is_lumped:
             return signal.mention
     return None
+
+
+def is_told(rule: Any, said: Set[tuple[str | None, str]], named: Set[str]) -> bool:
+    """Whether signals make their finding: what confirms it is said, or a finding that brings it is named."""
+    confirming = {tuple(pair) for pair in rule["any"] if pair[0] == rule.get("confirmed_by")}
+    return not confirming or bool(confirming & said) or not named.isdisjoint(rule.get("or_beside", ()))

@@ -25,6 +25,7 @@ class Subjects:
         self._normal = lexicon.rules["descriptions"]["normal"]
         self._spaces = {code for code, site in lexicon.sites.items() if site.rules.get("is_space")}
         self._copulas = frozenset(map(str, lexicon.languages[language]["copulas"]))
+        self._abnormal_signals = tuple(map(str, lexicon.languages[language].get("abnormal_signals", ())))
         self._is_spaced = language == "en"
         self._assertions = assertions
 
@@ -49,13 +50,15 @@ class Subjects:
     def normalities(self, sentence: Sentence, groups: list[Group]) -> Iterator[Statement]:
         """What a normal subject denies, and normality of the whole."""
         for mention in sentence.of("normality"):
+            if self._is_of_signal(sentence, mention):
+                continue
             span = span_of(sentence, mention)
             for code, subject in self._subjects(sentence, mention):
                 if mention.values and code not in mention.values:
                     continue
                 if code == self._normal:
                     yield Statement(code, Place(), self._doubt(sentence, mention), span)
-                elif self._is_denied(code, sentence, mention):
+                elif self._is_denied(code):
                     for place in self._place(code, subject, groups):
                         yield Statement(code, place, "absent", span)
         for mention in sentence.of("normal_alone"):
@@ -67,11 +70,15 @@ class Subjects:
         gap = sentence.words[subject.end : change.start]
         return subject.end < change.start and len(gap) <= _LONGEST_LIST_GAP and gap[0] in self._copulas
 
-    def _is_denied(self, code: str, sentence: Sentence, normality: Mention) -> bool:
-        """Whether a normal subject denies a finding; normal signal tells no width: 第三脑室周围未见异常信号."""
-        is_of_signal = "异常信号" in "".join(sentence.words[normality.start : normality.end])
+    def _is_denied(self, code: str) -> bool:
+        """Whether a normal subject denies a finding."""
         finding = self._findings.get(code)
-        return finding is not None and bool(finding.rules.get("is_denied_by_normal")) and not is_of_signal
+        return finding is not None and bool(finding.rules.get("is_denied_by_normal"))
+
+    def _is_of_signal(self, sentence: Sentence, normality: Mention) -> bool:
+        """Whether only abnormal signal is denied, which tells no width and no more: 脑实质未见异常信号."""
+        phrase = "".join(sentence.words[normality.start : normality.end])
+        return any(words in phrase for words in self._abnormal_signals)
 
     def _doubt(self, sentence: Sentence, mention: Mention) -> str:
         return "uncertain" if self._assertions.of(sentence, mention) == "uncertain" else "present"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Set
+from dataclasses import dataclass, field, replace
 
 from stages.reports.placement import Place
 from stages.reports.sentences import Mention, Sentence
@@ -42,3 +43,17 @@ class Statement:
 def span_of(sentence: Sentence, mention: Mention) -> tuple[int, int]:
     """First code point of a phrase in its section and the one after the last."""
     return sentence.offsets[mention.start][0], sentence.offsets[mention.end - 1][1]
+
+
+def settled(sentence: Sentence, statements: list[Statement], vague: Set[str]) -> list[Statement]:
+    """Doubt what only describes a finding that is doubted by its name: "小结节，转移瘤待排"."""
+    doubted = [(one.finding, one.span) for one in statements if one.assertion == "uncertain"]
+    if not doubted or not vague:
+        return statements
+    doubtful = []
+    for one in statements:
+        phrase = sentence.text[one.span[0] - sentence.start : one.span[1] - sentence.start]
+        is_doubted = any(finding == one.finding and one.span < span for finding, span in doubted)
+        is_vague = one.assertion == "present" and is_doubted and phrase in vague
+        doubtful.append(replace(one, assertion="uncertain") if is_vague else one)
+    return doubtful
