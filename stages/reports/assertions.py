@@ -204,12 +204,19 @@ class Assertions:
         for index in range(cue.end, mention.start):
             if words[index] != "," and words[index] != "and":
                 continue
+            if self._joins_sequences(sentence, index):
+                continue
             has_alternative = self._alternatives.intersection(words[index : _segment_end(sentence, mention.start)])
             if has_alternative and not self._opens_clause(sentence, index, mention):
                 continue
             if (words[index] == "," and not is_list) or self._starts_afresh(sentence, index + 1, mention):
                 return True
         return False
+
+    def _joins_sequences(self, sentence: Sentence, index: int) -> bool:
+        """Whether a word only stands between two sequences: "an equivocal T2 and FLAIR hyperintense area"."""
+        sequences = sentence.of("sequence")
+        return any(m.end == index for m in sequences) and any(m.start == index + 1 for m in sequences)
 
     def _terminates(self, sentence: Sentence, start: int, end: int) -> bool:
         return any(start <= mention.start and mention.end <= end for mention in sentence.of("terminators"))

@@ -64,7 +64,18 @@ class Signals:
                     runs[-1].append(mention)
                     continue
             runs.append([mention])
-        return runs
+        return [part for run in runs for part in self._parted(sentence, run)]
+
+    def _parted(self, sentence: Sentence, run: list[Mention]) -> list[list[Mention]]:
+        """A run between two signals, each with its own part: "hyperintense FLAIR and DWI, T1 isointense"."""
+        signals = sentence.of("signal") if self._prepositions and len(run) > 1 else ()
+        if not (
+            any(m.end == run[0].start for m in signals) and any(m.start == run[-1].end for m in signals)
+        ):
+            return [run]
+        gaps = [sentence.words[one.end : other.start] for one, other in zip(run, run[1:], strict=False)]
+        parts = [i for i, gap in enumerate(gaps, 1) if "," in gap] or [i for i, gap in enumerate(gaps, 1) if gap]
+        return [run[: parts[-1]], run[parts[-1] :]] if parts else [run]
 
     def _run_of(self, sentence: Sentence, mention: Mention, runs: list[list[Mention]]) -> list[Mention] | None:
         after = next((run for run in runs if run[0].start >= mention.end), None)
@@ -75,11 +86,21 @@ class Signals:
         if after and gap_after and gap_after[0] in self._prepositions and self._is_joined(gap_after):
             return after
         gap_before = sentence.words[before[-1].end : mention.start] if before else ()
+        if after and not gap_after and self._is_head(sentence, mention, gap_before if before else None):
+            return after
         is_topic = not self._prepositions and "," not in gap_before
         if before and (is_topic or self._is_joined(gap_before)):
             return before
         is_near = self._prepositions.intersection(gap_after) and len(gap_after) <= _MAX_GAP
         return after if after and is_near and "," not in gap_after else None
+
+    def _is_head(self, sentence: Sentence, mention: Mention, gap_before: tuple[str, ...] | None) -> bool:
+        """Whether a signal belongs to the sequence right after it: "hyperintense T2, hypointense T1"."""
+        if not self._prepositions:
+            return False
+        if not gap_before and gap_before is not None:
+            return sentence.of("signal")[0].start < sentence.of("sequence")[0].start
+        return {"is", "are"}.isdisjoint(gap_before or ())
 
     def _weak(self, sentence: Sentence, mention: Mention, runs: list[list[Mention]]) -> list[Signal]:
         """A bare adjective counts only right beside a sequence: "high T2", "ADC值减低"."""
