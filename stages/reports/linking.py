@@ -130,6 +130,8 @@ class ReportLinker:
         if rules.get("is_diffuse"):
             return []
         placed = [s for s in sentence if s.is_positive and not self._rules(s).get("is_site_fixed")]
+        if not rules.get("is_of_neighbour"):  # "swelling effaces the fourth ventricle"
+            placed = [s for s in placed if not self._rules(s).get("is_of_neighbour")]
         beside = [s for s in placed if s.place.site] or [s for s in placed if s.place.side and s is not statement]
         if rules.get("is_widespread"):
             beside = [s for s in beside if s.is_description or s.finding == statement.finding]
