@@ -43,6 +43,7 @@ class Assertions:
         self._definites = frozenset(map(str, language["definites"]))
         self._prepositions = frozenset(map(str, language["prepositions"]))
         self._verbs = frozenset(map(str, language.get("verbs", ())))
+        self._examinations = frozenset(map(str, language.get("examinations", ())))
         self._new = tuple(map(str, language["new"]))
         # Chinese lists by 、 and leaves the comma to clauses
         self._is_comma_listing = "、" not in self._joins
@@ -85,6 +86,8 @@ class Assertions:
     def _reference(self, sentence: Sentence, mention: Mention) -> str | None:
         for cue in sentence.of("history_before"):
             gap = sentence.words[cue.end : mention.start]
+            if sentence.words[cue.start] == "compared" and self._is_examination(gap):
+                continue
             is_near = cue.end <= mention.start and len(gap) <= _LONGEST_LIST_GAP and ":" not in gap
             if is_near and not self._has_break(sentence, cue, mention):
                 return _HISTORY
@@ -92,11 +95,18 @@ class Assertions:
             return _HISTORY
         return _CAUSE if self._is_cause(sentence, mention) else None
 
+    def _is_examination(self, words: tuple[str, ...]) -> bool:
+        """Whether a comparison is with an examination, and no finding: "compared with 2019 the mass is larger"."""
+        return "," in words or any(word in self._examinations or word.isdigit() for word in words)
+
     def _is_cause(self, sentence: Sentence, mention: Mention) -> bool:
         """Whether a finding is named as what left another: "gliosis from an old haemorrhage"."""
         others = [other.start for other in sentence.of("finding", "change") if other.start < mention.start]
         causes = [cause.end for cause in sentence.of("cause_before") if cause.end <= mention.start]
         if not others or not causes or not min(others) < causes[-1]:
+            return False
+        doubts = [cue.start for cue in sentence.of("uncertainty_before") if cue.end > max(others)]
+        if doubts and min(doubts) < causes[-1]:  # "possibly from an old infarct"
             return False
         return mention.start - causes[-1] <= _LONGEST_LIST_GAP and max(others) < causes[-1]
 

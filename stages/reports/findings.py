@@ -102,9 +102,9 @@ class StatementReader:
         return self._findings[finding].rules
 
     def _explains(self, statement: Statement) -> bool:
-        """Whether a finding explains the signal that its sentence describes; Chinese ones are long."""
+        """Whether a finding explains the signal that its sentence describes; lost volume does not."""
         rules = self._rules(statement.finding)
-        return bool(rules.get("is_diagnosis")) and (self._is_spaced or not rules.get("is_diffuse"))
+        return bool(rules.get("is_diagnosis")) and not rules.get("is_diffuse")
 
     def _has_word(self, sentence: Sentence, words: tuple[str, ...]) -> bool:
         if self._is_spaced:

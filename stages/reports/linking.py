@@ -81,8 +81,9 @@ class ReportLinker:
         located = [self._with_default_site(one) for one in located]
         located = _without_vaguer(_merge(located))
         normal = self.lexicon.rules["descriptions"]["normal"]
-        has_finding = any(one.statement.is_positive and one.statement.finding != normal for one in located)
-        return [one for one in located if not (has_finding and one.statement.finding == normal)]
+        positive = {one.statement.finding for one in located if one.statement.is_positive}
+        located = [one for one in located if not (one.statement.is_anatomy and one.statement.finding in positive)]
+        return [one for one in located if one.statement.finding != normal or positive == {normal}]
 
     def _rules(self, statement: Statement) -> Any:
         return self.lexicon.findings[statement.finding].rules
@@ -104,7 +105,8 @@ class ReportLinker:
     ) -> list[Statement]:
         rules = self._rules(statement)
         place = statement.place
-        if rules.get("is_unsited") or rules.get("is_site_fixed") or statement.finding == self._normal():
+        is_fixed = rules.get("is_site_fixed") and not (is_anaphoric and statement.is_positive and place.site)
+        if rules.get("is_unsited") or is_fixed or statement.finding == self._normal():
             return [statement]
         if place.site is None and statement.is_positive:
             inherited = self._inherited(statement, sentence, recent) or (recent if is_anaphoric else [])
@@ -214,6 +216,7 @@ class ReportLinker:
             if one.statement.is_positive
             and not one.statement.is_description
             and self._rules(one.statement).get("is_diagnosis")
+            and not self._rules(one.statement).get("is_diffuse")
         }
         kept: dict[int, Located] = dict(enumerate(located))
         for index, one in enumerate(located):
