@@ -48,6 +48,7 @@ class ReportLinker:
         loose_signals: dict[str, str],
         loose_size_mm: float | None = None,
         referred: Sequence[Place] = (),
+        continued: Sequence[Place] = (),
     ) -> None:
         """Take in the statements of the next sentence.
 
@@ -60,7 +61,10 @@ class ReportLinker:
             loose_signals: signals for what was said before, used if the sentence says nothing itself.
             loose_size_mm: a size for what was said before, likewise.
             referred: places of what the sentence only refers to; what depends on a place may lie there.
+            continued: places that hold one more of what the sentence before named.
         """
+        if continued and not any(statement.is_positive for statement in statements):
+            statements = [*statements, *self._continued(continued, section, sentence)]
         if not any(statement.is_positive for statement in statements):
             self._add_signals(loose_signals, section, sentence)
             self._add_size(loose_size_mm, section, sentence)
@@ -84,6 +88,18 @@ class ReportLinker:
         positive = {one.statement.finding for one in located if one.statement.is_positive}
         located = [one for one in located if not (one.statement.is_anatomy and one.statement.finding in positive)]
         return [one for one in located if one.statement.finding != normal or positive == {normal}]
+
+    def _continued(self, places: Sequence[Place], section: str, sentence: int) -> list[Statement]:
+        """What the sentence before named, at further places: "Others are in the pons"."""
+        before = [one for one in self.located if (one.section, one.sentence) == (section, sentence - 1)]
+        said = [one.statement for one in before if one.statement.assertion == "present"]
+        named = {s.finding: s for s in said if self._rules(s).get("is_diagnosis") and not s.is_description}
+        return [
+            replace(s, place=place, size_mm=None, course=None, earlier_mm=None)
+            for s in named.values()
+            if not self._rules(s).get("is_dependent")
+            for place in places
+        ]
 
     def _rules(self, statement: Statement) -> Any:
         return self.lexicon.findings[statement.finding].rules
