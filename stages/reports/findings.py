@@ -59,6 +59,7 @@ class StatementReader:
         signals = self._signals.of(sentence)
         seen = [signal for signal in signals if self._assertions.of(sentence, signal.mention) != "absent"]
         pairs = {signal.sequence: signal.signal for signal in seen if signal.sequence}
+        pairs = {**self._signals.named(sentence, self._spots), **pairs}
         denied = [signal for signal in signals if signal not in seen]
         composed = list(self._composed(sentence, groups, seen, denied, statements))
         namers = statements + [one for one in composed if self._is_confirmed(sentence, one, pairs)]

@@ -158,7 +158,7 @@ class Places:
             if self._pushed.isdisjoint(other.values):
                 continue
             gap = sentence.words[other.end : group.start]
-            if other.end <= group.start and len(gap) <= _MAX_ASIDE and self._chain.union(("upon",)).issuperset(gap):
+            if other.end <= group.start and len(gap) <= _MAX_ASIDE and self._chain.union(("upon", "and")).issuperset(gap):
                 return True
         return False
 

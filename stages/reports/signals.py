@@ -27,6 +27,8 @@ class Signals:
         self._joins = frozenset(map(str, language["signal_joins"]))
         self._prepositions = frozenset(map(str, language["signal_prepositions"]))
         self._lengths = _lengths(language["pairs"])
+        self._sequences = _single_words(language["sequences"])
+        self._intensities = _single_words(language["signals"])
         self._list = frozenset(map(str, language["pair_joins"]))
 
     def of(self, sentence: Sentence) -> list[Signal]:
@@ -41,6 +43,19 @@ class Signals:
         for mention in sentence.of("weak"):
             signals += self._weak(sentence, mention, runs)
         return sorted(signals, key=lambda signal: signal.mention.start)
+
+    def named(self, sentence: Sentence, finding: str) -> dict[str, str]:
+        """Signals that the words for a finding say themselves: "white matter T2 hyperintensities"."""
+        pairs: dict[str, str] = {}
+        for mention in sentence.of("finding") if self._prepositions else ():
+            words = sentence.words[mention.start : mention.end]
+            signal = next((self._intensities[word] for word in words if word in self._intensities), None)
+            if mention.value != finding or signal is None:
+                continue
+            own = [self._sequences[word] for word in words if word in self._sequences]
+            run = None if own else self._run_of(sentence, mention, self._runs(sentence))
+            pairs |= dict.fromkeys(own or [m.value for m in run or ()], signal)
+        return pairs
 
     def _elided(self, sentence: Sentence, pair: Mention) -> list[Signal]:
         """The next sequence of a relaxation time, where its word is not said again: "长T1、T2"."""
@@ -120,6 +135,13 @@ class Signals:
 
     def _is_joined(self, gap: tuple[str, ...]) -> bool:
         return len(gap) <= _MAX_GAP and all(word in self._joins for word in gap)
+
+
+def _single_words(group: Mapping[str, Iterable[Any]]) -> dict[str, str]:
+    """What single words of a group of terms mean, plurals included."""
+    words = {str(term).lower(): code for code, terms in group.items() for term in terms if " " not in str(term)}
+    plurals = {f"{word[:-1]}ies": code for word, code in words.items() if word.endswith("y")}
+    return words | plurals
 
 
 def _lengths(pairs: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str], str]:
