@@ -42,6 +42,7 @@ class Assertions:
         self._definites = frozenset(map(str, language["definites"]))
         self._prepositions = frozenset(map(str, language["prepositions"]))
         self._verbs = frozenset(map(str, language.get("verbs", ())))
+        self._examinations = frozenset(map(str, language.get("examinations", ())))
         self._new = tuple(map(str, language["new"]))
         # Chinese lists by 、 and leaves the comma to clauses
         self._is_comma_listing = "、" not in self._joins
@@ -77,6 +78,8 @@ class Assertions:
     def _reference(self, sentence: Sentence, mention: Mention) -> str | None:
         for cue in sentence.of("history_before"):
             gap = sentence.words[cue.end : mention.start]
+            if sentence.words[cue.start] == "compared" and self._is_examination(gap):
+                continue
             is_near = cue.end <= mention.start and len(gap) <= _LONGEST_LIST_GAP and ":" not in gap
             if is_near and not self._has_break(sentence, cue, mention):
                 return _HISTORY
@@ -84,11 +87,18 @@ class Assertions:
             return _HISTORY
         return _CAUSE if self._is_cause(sentence, mention) else None
 
+    def _is_examination(self, words: tuple[str, ...]) -> bool:
+        """Whether a comparison is with an examination, and no finding: "compared with 2019 the mass is larger"."""
+        return "," in words or any(word in self._examinations or word.isdigit() for word in words)
+
     def _is_cause(self, sentence: Sentence, mention: Mention) -> bool:
         """Whether a finding is named as what left another: "gliosis from an old haemorrhage"."""
         others = [other.start for other in sentence.of("finding", "change") if other.start < mention.start]
         causes = [cause.end for cause in sentence.of("cause_before") if cause.end <= mention.start]
         if not others or not causes or not min(others) < causes[-1]:
+            return False
+        doubts = [cue.start for cue in sentence.of("uncertainty_before") if cue.end > max(others)]
+        if doubts and min(doubts) < causes[-1]:  # "possibly from an old infarct"
             return False
         return mention.start - causes[-1] <= _LONGEST_LIST_GAP and max(others) < causes[-1]
 
@@ -196,12 +206,19 @@ class Assertions:
         for index in range(cue.end, mention.start):
             if words[index] != "," and words[index] != "and":
                 continue
+            if self._joins_sequences(sentence, index):
+                continue
             has_alternative = self._alternatives.intersection(words[index : _segment_end(sentence, mention.start)])
             if has_alternative and not self._opens_clause(sentence, index, mention):
                 continue
             if (words[index] == "," and not is_list) or self._starts_afresh(sentence, index + 1, mention):
                 return True
         return False
+
+    def _joins_sequences(self, sentence: Sentence, index: int) -> bool:
+        """Whether a word only stands between two sequences: "an equivocal T2 and FLAIR hyperintense area"."""
+        sequences = sentence.of("sequence")
+        return any(m.end == index for m in sequences) and any(m.start == index + 1 for m in sequences)
 
     def _terminates(self, sentence: Sentence, start: int, end: int) -> bool:
         return any(start <= mention.start and mention.end <= end for mention in sentence.of("terminators"))

@@ -144,6 +144,7 @@ class ReportReader:
                         loose_signals=reader.loose_signals(sentence),
                         loose_size_mm=loose_size_mm,
                         referred=[one.place for one in referred if one.place.site],
+                        continued=reader.continued(sentence),
                     )
                     references += [Located(one, name, number, sentence.text) for one in referred]
                 number += 1

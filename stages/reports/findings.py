@@ -14,6 +14,7 @@ from stages.reports.lexicon import Lexicon
 from stages.reports.measures import sizes, with_sizes
 from stages.reports.placement import Group, Place, at_site
 from stages.reports.places import Places
+from stages.reports.proforms import Proforms
 from stages.reports.sentences import Mention, Sentence
 from stages.reports.signals import Signal, Signals, anchor_of, is_told
 from stages.reports.subjects import Subjects
@@ -44,6 +45,7 @@ class StatementReader:
         self._assertions = Assertions(words)
         self._places = Places(lexicon, language)
         self._signals = Signals(words)
+        self._proforms = Proforms(words, self._assertions, self._places)
         self._courses = Courses(words)
         self._subjects = Subjects(lexicon, language, self._assertions)
         self._denied_signals = DeniedSignals(lexicon, words, self._assertions, self._places)
@@ -54,11 +56,13 @@ class StatementReader:
             return []
         groups = self._places.groups(sentence)
         statements = [*self._named(sentence, groups)]
+        statements += self._proforms.in_sentence(sentence, groups, self._is_diagnosis)
         statements += _without_repeats(self._subjects.changes(sentence, groups), statements)
         statements += self._subjects.normalities(sentence, groups)
         signals = self._signals.of(sentence)
         seen = [signal for signal in signals if self._assertions.of(sentence, signal.mention) != "absent"]
         pairs = {signal.sequence: signal.signal for signal in seen if signal.sequence}
+        pairs = {**self._signals.named(sentence, self._spots), **pairs}
         denied = [signal for signal in signals if signal not in seen]
         composed = list(self._composed(sentence, groups, seen, denied, statements))
         namers = statements + [one for one in composed if self._is_confirmed(sentence, one, pairs)]
@@ -67,6 +71,7 @@ class StatementReader:
             is_acute = any(s.is_positive and self._rules(s.finding).get("signals") for s in statements)
             is_spots = not is_acute and self._has_word(sentence, self._multiple)
             described = self._described(sentence, groups, signals, is_spots=is_spots)
+            described = (one for one in described if one.is_positive or one.place.site)
             statements += [one for one in described if not self._is_named_so(one, namers, pairs)]
         statements = [*statements, *self._denied_signals.of(sentence, groups)]
         statements = [self._with_signals(statement, pairs) for statement in statements]
@@ -85,6 +90,10 @@ class StatementReader:
             for place in self._places.of(sentence, mention, groups, reach="phrase") or [Place()]
         ]
 
+    def continued(self, sentence: Sentence) -> list[Place]:
+        """Places of a sentence that names no finding but means one more of what was: "others are in the pons"."""
+        return [] if sentence.of("finding", "lesions") else self._proforms.leading(sentence)
+
     def loose_signals(self, sentence: Sentence) -> dict[str, str]:
         """Signals of a sentence that names no place: they belong to what was said before."""
         if any(place for group in self._places.groups(sentence) for place in group.places if place.site):
@@ -101,6 +110,9 @@ class StatementReader:
     def is_anaphoric(self, sentence: Sentence) -> bool:
         """Whether a sentence refers to a place spoken of before ("the underlying lobe")."""
         return self._has_word(sentence, self._anaphors)
+
+    def _is_diagnosis(self, finding: str) -> bool:
+        return bool(self._rules(finding).get("is_diagnosis"))
 
     def _rules(self, finding: str) -> Any:
         return self._findings[finding].rules

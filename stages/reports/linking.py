@@ -48,6 +48,7 @@ class ReportLinker:
         loose_signals: dict[str, str],
         loose_size_mm: float | None = None,
         referred: Sequence[Place] = (),
+        continued: Sequence[Place] = (),
     ) -> None:
         """Take in the statements of the next sentence.
 
@@ -60,7 +61,10 @@ class ReportLinker:
             loose_signals: signals for what was said before, used if the sentence says nothing itself.
             loose_size_mm: a size for what was said before, likewise.
             referred: places of what the sentence only refers to; what depends on a place may lie there.
+            continued: places that hold one more of what the sentence before named.
         """
+        if continued and not any(statement.is_positive for statement in statements):
+            statements = [*statements, *self._continued(continued, section, sentence)]
         if not any(statement.is_positive for statement in statements):
             self._add_signals(loose_signals, section, sentence)
             self._add_size(loose_size_mm, section, sentence)
@@ -81,8 +85,21 @@ class ReportLinker:
         located = [self._with_default_site(one) for one in located]
         located = _without_vaguer(_merge(located))
         normal = self.lexicon.rules["descriptions"]["normal"]
-        has_finding = any(one.statement.is_positive and one.statement.finding != normal for one in located)
-        return [one for one in located if not (has_finding and one.statement.finding == normal)]
+        positive = {one.statement.finding for one in located if one.statement.is_positive}
+        located = [one for one in located if not (one.statement.is_anatomy and one.statement.finding in positive)]
+        return [one for one in located if one.statement.finding != normal or positive == {normal}]
+
+    def _continued(self, places: Sequence[Place], section: str, sentence: int) -> list[Statement]:
+        """What the sentence before named, at further places: "Others are in the pons"."""
+        before = [one for one in self.located if (one.section, one.sentence) == (section, sentence - 1)]
+        said = [one.statement for one in before if one.statement.assertion == "present"]
+        named = {s.finding: s for s in said if self._rules(s).get("is_diagnosis") and not s.is_description}
+        return [
+            replace(s, place=place, size_mm=None, course=None, earlier_mm=None)
+            for s in named.values()
+            if not self._rules(s).get("is_dependent")
+            for place in places
+        ]
 
     def _rules(self, statement: Statement) -> Any:
         return self.lexicon.findings[statement.finding].rules
@@ -104,7 +121,8 @@ class ReportLinker:
     ) -> list[Statement]:
         rules = self._rules(statement)
         place = statement.place
-        if rules.get("is_unsited") or rules.get("is_site_fixed") or statement.finding == self._normal():
+        is_fixed = rules.get("is_site_fixed") and not (is_anaphoric and statement.is_positive and place.site)
+        if rules.get("is_unsited") or is_fixed or statement.finding == self._normal():
             return [statement]
         if place.site is None and statement.is_positive:
             inherited = self._inherited(statement, sentence, recent) or (recent if is_anaphoric else [])
@@ -130,6 +148,8 @@ class ReportLinker:
         if rules.get("is_diffuse"):
             return []
         placed = [s for s in sentence if s.is_positive and not self._rules(s).get("is_site_fixed")]
+        if not rules.get("is_of_neighbour"):  # "swelling effaces the fourth ventricle"
+            placed = [s for s in placed if not self._rules(s).get("is_of_neighbour")]
         beside = [s for s in placed if s.place.site] or [s for s in placed if s.place.side and s is not statement]
         if rules.get("is_widespread"):
             beside = [s for s in beside if s.is_description or s.finding == statement.finding]

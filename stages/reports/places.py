@@ -23,6 +23,8 @@ from stages.reports.sentences import Mention, Sentence
 
 _LOBAR_PRIORITY = 1
 _MAX_ASIDE = 3
+# Words between "the latter" and what is said of it.
+_LONGEST_CLAUSE = 6
 
 
 class Places:
@@ -37,6 +39,7 @@ class Places:
         self._breaks = self._prepositions | self._joins | frozenset(map(str, words["attribute_breaks"]))
         self._asides = frozenset(map(str, words["asides"]))
         self._verbs = frozenset(map(str, [*words["copulas"], *words.get("verbs", ())]))
+        self._copulas = frozenset(map(str, words["copulas"]))
         self._governors = frozenset(map(str, words.get("governors", ())))
         self._is_head_last = language == "en"
         self._priority = {code: site.rules.get("priority", _LOBAR_PRIORITY) for code, site in lexicon.sites.items()}
@@ -47,14 +50,15 @@ class Places:
         # what a place suffers from a lesion elsewhere
         self._affecting = {*self._pushed, *(c for c, f in lexicon.findings.items() if f.rules.get("is_site_fixed"))}
         self._white_matter = {code for code, site in lexicon.sites.items() if site.rules.get("is_white_matter")}
+        self._orders = {str(word): int(index) for word, index in words.get("orders", {}).items()}
+        self._pronouns = frozenset(map(str, words.get("side_pronouns", ())))
+        self._junctions = frozenset(map(str, words.get("junctions", ())))
         self._fallback = lexicon.rules["white_matter"]["fallback"]
 
     def groups(self, sentence: Sentence) -> list[Group]:
         """The lists of places of a sentence, by position."""
         groups: list[Group] = []
         for run in self._runs(sentence):
-            if self._is_pronoun(sentence, run):
-                continue
             if groups and groups[-1].places[0].site and all(m.kind == "white_matter" for _, m in run):
                 continue  # "subcortical spots of white matter lesions": an adjective, no second place
             group = self._group(sentence, run)
@@ -98,7 +102,11 @@ class Places:
             objects = [group for group in groups if group.start == mention.end]
             if objects:
                 return list(objects[0].places)
-        inside = [g for g in groups if not g.is_beside and not self._is_pushed(sentence, g, mention)] or groups
+        free = [group for group in groups if not self._is_pushed(sentence, group, mention)]
+        inside = [group for group in free if not group.is_beside] or free
+        referred = self._referred(sentence, mention, inside)
+        if referred is not None:
+            return [referred]
         before = [group for group in inside if group.end <= mention.start]
         after = [group for group in inside if group.start >= mention.end]
         own = next((g for g in reversed(before) if self._is_attribute(sentence, g, mention)), None)
@@ -122,6 +130,18 @@ class Places:
         chosen = (following or topic) if self._is_head_last else (topic or following)
         return list(chosen.places) if chosen else []
 
+    def _referred(self, sentence: Sentence, mention: Mention, groups: list[Group]) -> Place | None:
+        """The last of a list of places, where only that is spoken of: "..., the latter showing enhancement"."""
+        words = sentence.words[max(0, mention.start - _LONGEST_CLAUSE) : mention.start]
+        position = next((i for i, word in enumerate(reversed(words), 1) if word in self._orders), None)
+        if position is None:
+            return None
+        start = mention.start - position
+        places = [place for group in groups if group.end <= start for place in group.places if place.site]
+        if not places or any(start < group.start < mention.start for group in groups):
+            return None
+        return places[self._orders[sentence.words[start]]]
+
     def _is_parted(self, sentence: Sentence, one: Group, other: Group) -> bool:
         """Whether adjectives part a side from its site: "right sided heterogeneously enhancing temporal mass"."""
         gap = sentence.words[one.end : other.start]
@@ -142,7 +162,7 @@ class Places:
             if self._pushed.isdisjoint(other.values):
                 continue
             gap = sentence.words[other.end : group.start]
-            if other.end <= group.start and len(gap) <= _MAX_ASIDE and self._chain.union(("upon",)).issuperset(gap):
+            if other.end <= group.start and len(gap) <= _MAX_ASIDE and self._chain.union(("upon", "and")).issuperset(gap):
                 return True
         return False
 
@@ -207,7 +227,10 @@ class Places:
 
     def _is_stop(self, sentence: Sentence, stop: Mention, start: int, end: int) -> bool:
         """Whether a word that ends a scope stands between two tokens, and not just as an aside ("is now seen in")."""
-        return start <= stop.start < end and sentence.words[stop.start] not in self._asides
+        is_between = start <= stop.start < end and sentence.words[stop.start] not in self._asides
+        # "a cyst with a scolex is present in the pons"
+        is_open = sentence.words[stop.start] == "with" and not self._copulas.isdisjoint(sentence.words[stop.end : end])
+        return is_between and not is_open
 
     def _reaches(self, sentence: Sentence, group: Group, mention: Mention, reach: str) -> bool:
         return reach == "sentence" or (reach == "clause" and "," not in sentence.words[group.end : mention.start])
@@ -224,6 +247,8 @@ class Places:
             mention = resolved(sentence, named) if named.kind == "same_side" else named
             if mention is None or mention.kind not in ("site", "side", "white_matter"):
                 continue
+            if mention.kind == "side" and self._is_pronoun(sentence, mention):
+                continue
             link = self._link(sentence, run[-1][1], mention) if run else None
             if run and link is None:
                 yield run
@@ -232,9 +257,13 @@ class Places:
         if run:
             yield run
 
-    def _is_pronoun(self, sentence: Sentence, run: list[tuple[str, Mention]]) -> bool:
-        """Whether a run is no place but "both" of what was said before: "two foci, both bright on T2"."""
-        return len(run) == 1 and sentence.words[run[0][1].start : run[0][1].end] == ("both",)
+    def _is_pronoun(self, sentence: Sentence, side: Mention) -> bool:
+        """Whether a side is none but stands for what was said before: "two foci, both bright on T2"."""
+        if not self._pronouns.issuperset(sentence.words[side.start : side.end]):
+            return False
+        following = [m.start for m in sentence.of("site", "side", "white_matter") if m.start >= side.end]
+        gap = sentence.words[side.end : min(following, default=len(sentence.words))]
+        return not following or len(gap) > MAX_ADJECTIVES or not self._breaks.isdisjoint(gap)
 
     def _link(self, sentence: Sentence, one: Mention, other: Mention) -> str | None:
         gap = without_brackets(between(sentence, one.end, other.start))
@@ -246,6 +275,7 @@ class Places:
 
     def _group(self, sentence: Sentence, run: list[tuple[str, Mention]]) -> Group:
         items = [Item()]
+        run = [(link, self._levelled(sentence, run, mention)) for link, mention in run]
         for link, mention in run:
             if (link == "list" and items[-1].sites) or not items[-1].add(mention):
                 items.append(Item())
@@ -256,6 +286,19 @@ class Places:
         is_beside = any(0 <= start - cue.end <= 2 for cue in sentence.of("beside"))
         places = dict.fromkeys(place for item in items for place in self._places(item))
         return Group(start, end, tuple(places), is_beside)
+
+    def _levelled(self, sentence: Sentence, run: list[tuple[str, Mention]], mention: Mention) -> Mention:
+        """A boundary inside a lobe only says how deep: "at the grey-white junction of both frontal lobes"."""
+        if mention.kind != "site" or sentence.words[mention.end - 1] not in self._junctions:
+            return mention
+        position = next(i for i, (_, one) in enumerate(run) if one is mention)
+        following = next((i for i, (_, one) in enumerate(run) if i > position and one.kind == "site"), None)
+        before = run[position - 1] if position else None
+        is_within = following is not None and all(link == "chain" for link, _ in run[position + 1 : following + 1])
+        lobes = [run[following][1]] if following is not None and is_within else []
+        lobes += [before[1]] if before and before[1].kind == "site" and run[position][0] == "chain" else []
+        is_lobar = any(self._priority[site] == _LOBAR_PRIORITY for lobe in lobes for site in lobe.values)
+        return replace(mention, kind="white_matter") if is_lobar else mention
 
     def _share_heads(self, items: list[Item]) -> None:
         """Complete an elided head: "frontal and parietal subcortical white matter"."""
@@ -271,6 +314,9 @@ class Places:
         if last.side and (is_bare or not last.is_side_first):
             for item in items[:-1]:
                 item.side = item.side or self._fit(last.side, item)
+        for item, following in zip(items[-2::-1], items[:0:-1], strict=True):
+            if following.side == "bilateral" and not following.is_side_first and following.sites:
+                item.side = item.side or self._fit("bilateral", item)
         if is_bare and any(item.side == last.side for item in items[:-1]):
             items.pop()  # "in the occipital horns, left more than right"
         for item, following in zip(items, items[1:], strict=False):

@@ -27,6 +27,8 @@ class Signals:
         self._joins = frozenset(map(str, language["signal_joins"]))
         self._prepositions = frozenset(map(str, language["signal_prepositions"]))
         self._lengths = _lengths(language["pairs"])
+        self._sequences = _single_words(language["sequences"])
+        self._intensities = _single_words(language["signals"])
         self._list = frozenset(map(str, language["pair_joins"]))
 
     def of(self, sentence: Sentence) -> list[Signal]:
@@ -41,6 +43,19 @@ class Signals:
         for mention in sentence.of("weak"):
             signals += self._weak(sentence, mention, runs)
         return sorted(signals, key=lambda signal: signal.mention.start)
+
+    def named(self, sentence: Sentence, finding: str) -> dict[str, str]:
+        """Signals that the words for a finding say themselves: "white matter T2 hyperintensities"."""
+        pairs: dict[str, str] = {}
+        for mention in sentence.of("finding") if self._prepositions else ():
+            words = sentence.words[mention.start : mention.end]
+            signal = next((self._intensities[word] for word in words if word in self._intensities), None)
+            if mention.value != finding or signal is None:
+                continue
+            own = [self._sequences[word] for word in words if word in self._sequences]
+            run = None if own else self._run_of(sentence, mention, self._runs(sentence))
+            pairs |= dict.fromkeys(own or [m.value for m in run or ()], signal)
+        return pairs
 
     def _elided(self, sentence: Sentence, pair: Mention) -> list[Signal]:
         """The next sequence of a relaxation time, where its word is not said again: "长T1、T2"."""
@@ -64,7 +79,18 @@ class Signals:
                     runs[-1].append(mention)
                     continue
             runs.append([mention])
-        return runs
+        return [part for run in runs for part in self._parted(sentence, run)]
+
+    def _parted(self, sentence: Sentence, run: list[Mention]) -> list[list[Mention]]:
+        """A run between two signals, each with its own part: "hyperintense FLAIR and DWI, T1 isointense"."""
+        signals = sentence.of("signal") if self._prepositions and len(run) > 1 else ()
+        if not (
+            any(m.end == run[0].start for m in signals) and any(m.start == run[-1].end for m in signals)
+        ):
+            return [run]
+        gaps = [sentence.words[one.end : other.start] for one, other in zip(run, run[1:], strict=False)]
+        parts = [i for i, gap in enumerate(gaps, 1) if "," in gap] or [i for i, gap in enumerate(gaps, 1) if gap]
+        return [run[: parts[-1]], run[parts[-1] :]] if parts else [run]
 
     def _run_of(self, sentence: Sentence, mention: Mention, runs: list[list[Mention]]) -> list[Mention] | None:
         after = next((run for run in runs if run[0].start >= mention.end), None)
@@ -75,11 +101,21 @@ class Signals:
         if after and gap_after and gap_after[0] in self._prepositions and self._is_joined(gap_after):
             return after
         gap_before = sentence.words[before[-1].end : mention.start] if before else ()
+        if after and not gap_after and self._is_head(sentence, mention, gap_before if before else None):
+            return after
         is_topic = not self._prepositions and "," not in gap_before
         if before and (is_topic or self._is_joined(gap_before)):
             return before
         is_near = self._prepositions.intersection(gap_after) and len(gap_after) <= _MAX_GAP
         return after if after and is_near and "," not in gap_after else None
+
+    def _is_head(self, sentence: Sentence, mention: Mention, gap_before: tuple[str, ...] | None) -> bool:
+        """Whether a signal belongs to the sequence right after it: "hyperintense T2, hypointense T1"."""
+        if not self._prepositions:
+            return False
+        if not gap_before and gap_before is not None:
+            return sentence.of("signal")[0].start < sentence.of("sequence")[0].start
+        return {"is", "are"}.isdisjoint(gap_before or ())
 
     def _weak(self, sentence: Sentence, mention: Mention, runs: list[list[Mention]]) -> list[Signal]:
         """A bare adjective counts only right beside a sequence: "high T2", "ADC值减低"."""
@@ -99,6 +135,13 @@ class Signals:
 
     def _is_joined(self, gap: tuple[str, ...]) -> bool:
         return len(gap) <= _MAX_GAP and all(word in self._joins for word in gap)
+
+
+def _single_words(group: Mapping[str, Iterable[Any]]) -> dict[str, str]:
+    """What single words of a group of terms mean, plurals included."""
+    words = {str(term).lower(): code for code, terms in group.items() for term in terms if " " not in str(term)}
+    plurals = {f"{word[:-1]}ies": code for word, code in words.items() if word.endswith("y")}
+    return words | plurals
 
 
 def _lengths(pairs: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str], str]:

@@ -56,14 +56,27 @@ class Subjects:
             for code, subject in self._subjects(sentence, mention):
                 if mention.values and code not in mention.values:
                     continue
+                if code == self._normal and self._is_attribute_of_other(sentence, subject):
+                    continue
                 if code == self._normal:
                     yield Statement(code, Place(), self._doubt(sentence, mention), span)
                 elif self._is_denied(code):
                     for place in self._place(code, subject, groups):
-                        yield Statement(code, place, "absent", span)
+                        yield Statement(code, place, "absent", span, is_anatomy=True)
+            if self._is_all(sentence, mention):
+                yield Statement(self._normal, Place(), self._doubt(sentence, mention), span)
         for mention in sentence.of("normal_alone"):
             if not sentence.of("other", "site", "subject") or self._is_spaced:
                 yield Statement(self._normal, Place(), self._doubt(sentence, mention), span_of(sentence, mention))
+
+    def _is_attribute_of_other(self, sentence: Sentence, subject: Mention) -> bool:
+        """Whether a subject only tells which other anatomy is normal: "the intracranial flow voids"."""
+        return any(other.start == subject.end for other in sentence.of("other"))
+
+    def _is_all(self, sentence: Sentence, normality: Mention) -> bool:
+        """Whether a sentence is "Normal for age." or the like and no more."""
+        is_whole = normality.start == 0 and normality.end >= len(sentence.words) - 1
+        return self._is_spaced and is_whole and sentence.words[0] == "normal"
 
     def _is_predicate(self, sentence: Sentence, subject: Mention, change: Mention) -> bool:
         """Whether nothing but a verb and an adverb stands between: "the hippocampus is rather small"."""
