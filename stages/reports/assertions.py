@@ -25,6 +25,7 @@ _SAID = ("finding", "change", "lesions", "signal", "pair")
 _PLACES = ("site", "side", "sequence", "subject")
 _LONGEST_LIST_GAP = 6
 _LONGEST_PAIR_GAP = 3
+_MAX_AFFIRMATION = 6
 
 
 class Assertions:
@@ -43,6 +44,7 @@ class Assertions:
         self._definites = frozenset(map(str, language["definites"]))
         self._prepositions = frozenset(map(str, language["prepositions"]))
         self._verbs = frozenset(map(str, language.get("verbs", ())))
+        self._affirmations = tuple(map(str, language.get("affirmations", ())))
         self._new = tuple(map(str, language["new"]))
         # Chinese lists by 、 and leaves the comma to clauses
         self._is_comma_listing = "、" not in self._joins
@@ -106,10 +108,16 @@ class Assertions:
             cues = [cue for cue in cues if sentence.words[cue.end] != ":"]
         cues += [other for other in sentence.of("finding") if self._opens_denials(sentence, other, mention)]
         cues += [one for one in sentence.of("normality") if one.end <= mention.start and self.denies(sentence, one)]
+        if self._is_affirmed(sentence, mention):  # "无水肿，听神经瘤首先考虑"
+            cues = [cue for cue in cues if "," not in sentence.words[cue.end : mention.start]]
         reaching = [cue for cue in cues if not self._has_break(sentence, cue, mention)]
         # "no lesion to suggest an infarct" denies the infarct too
         denials = [cue for cue in reaching if cue.kind != "uncertainty_before"]
         return max(denials or reaching, key=lambda cue: cue.end, default=None)
+
+    def _is_affirmed(self, sentence: Sentence, mention: Mention) -> bool:
+        """Whether a phrase is named as the diagnosis by what follows it."""
+        return "".join(sentence.words[mention.end : mention.end + _MAX_AFFIRMATION]).startswith(self._affirmations)
 
     def _opens_denials(self, sentence: Sentence, other: Mention, mention: Mention) -> bool:
         """Whether a phrase that denies itself heads a list: "without enhancement or haemorrhage"."""

@@ -32,6 +32,8 @@ class ReportLinker:
 
     lexicon: Lexicon
     located: list[Located] = field(default_factory=list)
+    #: findings whose denial at large and at a site are two statements
+    apart: frozenset[str] = frozenset()
     #: positions in ``located`` of the sentence that named a place last
     _last: list[int] = field(default_factory=list)
     #: section, sentence and places of what was only referred to since
@@ -79,7 +81,7 @@ class ReportLinker:
         """The statements of the report, one for each finding, site, side and assertion."""
         located = self._explain(self._name_spots(self.located))
         located = [self._with_default_site(one) for one in located]
-        located = _without_vaguer(_merge(located))
+        located = _without_vaguer(_merge(located), self.apart)
         normal = self.lexicon.rules["descriptions"]["normal"]
         has_finding = any(one.statement.is_positive and one.statement.finding != normal for one in located)
         return [one for one in located if not (has_finding and one.statement.finding == normal)]
@@ -258,9 +260,14 @@ def _merge(located: Iterable[Located]) -> list[Located]:
     return list(merged.values())
 
 
-def _without_vaguer(located: list[Located]) -> list[Located]:
+def _without_vaguer(located: list[Located], apart: frozenset[str]) -> list[Located]:
     """Drop what another statement says more precisely or more firmly."""
-    return [one for one in located if not any(_is_vaguer(one.statement, other.statement) for other in located)]
+    return [
+        one
+        for one in located
+        if (one.statement.finding in apart and not one.statement.is_positive)
+        or not any(_is_vaguer(one.statement, other.statement) for other in located)
+    ]
 
 
 def _is_vaguer(one: Statement, other: Statement) -> bool:

@@ -225,12 +225,18 @@ class Places:
             if mention is None or mention.kind not in ("site", "side", "white_matter"):
                 continue
             link = self._link(sentence, run[-1][1], mention) if run else None
+            if link and "," in sentence.words[run[-1][1].end : mention.start] and self._is_governed(sentence, run):
+                link = None  # 破入左侧侧脑室，第三脑室受压
             if run and link is None:
                 yield run
                 run = []
             run.append((link or "chain", mention))
         if run:
             yield run
+
+    def _is_governed(self, sentence: Sentence, run: list[tuple[str, Mention]]) -> bool:
+        """Whether a run is the object of a verb before it."""
+        return sentence.words[run[0][1].start - 1] in self._governors
 
     def _is_pronoun(self, sentence: Sentence, run: list[tuple[str, Mention]]) -> bool:
         """Whether a run is no place but "both" of what was said before: "two foci, both bright on T2"."""
