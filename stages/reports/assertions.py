@@ -88,11 +88,18 @@ class Assertions:
         for cue in sentence.of("history_before"):
             gap = sentence.words[cue.end : mention.start]
             is_near = cue.end <= mention.start and len(gap) <= _LONGEST_LIST_GAP and ":" not in gap
+            if not self._is_comma_listing and self._denies_anew(sentence, cue.end, mention.start):
+                continue  # "术后复查，未见出血"
             if is_near and not self._has_break(sentence, cue, mention):
                 return _HISTORY
         if any(0 <= cue.start - mention.end <= 1 for cue in sentence.of("history_after")):
             return _HISTORY
         return _CAUSE if self._is_cause(sentence, mention) else None
+
+    def _denies_anew(self, sentence: Sentence, start: int, end: int) -> bool:
+        """Whether a clause that opens with a denial begins in a stretch of tokens."""
+        denials = [m.start for m in sentence.of("negation_before") if start < m.start < end]
+        return any(sentence.words[index - 1] == "," for index in denials)
 
     def _is_cause(self, sentence: Sentence, mention: Mention) -> bool:
         """Whether a finding is named as what left another: "gliosis from an old haemorrhage"."""

@@ -108,6 +108,9 @@ class ReportLinker:
         place = statement.place
         if rules.get("is_unsited") or rules.get("is_site_fixed") or statement.finding == self._normal():
             return [statement]
+        twins_at = {s.place.site for s in sentence if s.finding == statement.finding and s.span == statement.span}
+        if place.site is None and place.side and twins_at - {None}:  # 双侧大脑半球及左侧小脑多发结节
+            return [statement]
         if place.site is None and statement.is_positive:
             inherited = self._inherited(statement, sentence, recent) or (recent if is_anaphoric else [])
             inherited = [one for one in inherited if place.side in (None, one.side)]

@@ -23,6 +23,7 @@ from stages.reports.sentences import Mention, Sentence
 
 _LOBAR_PRIORITY = 1
 _MAX_ASIDE = 3
+_MAX_LEAD = 5
 
 
 class Places:
@@ -38,6 +39,7 @@ class Places:
         self._asides = frozenset(map(str, words["asides"]))
         self._verbs = frozenset(map(str, [*words["copulas"], *words.get("verbs", ())]))
         self._governors = frozenset(map(str, words.get("governors", ())))
+        self._largest = tuple(map(str, words.get("largest", ())))
         self._is_head_last = language == "en"
         self._priority = {code: site.rules.get("priority", _LOBAR_PRIORITY) for code, site in lexicon.sites.items()}
         self._sided = {code: site.rules.get("has_side", True) for code, site in lexicon.sites.items()}
@@ -46,6 +48,7 @@ class Places:
         self._pushed = {code for code, finding in lexicon.findings.items() if finding.rules.get("is_of_neighbour")}
         # what a place suffers from a lesion elsewhere
         self._affecting = {*self._pushed, *(c for c, f in lexicon.findings.items() if f.rules.get("is_site_fixed"))}
+        self._dependent = {code for code, finding in lexicon.findings.items() if finding.rules.get("is_dependent")}
         self._white_matter = {code for code, site in lexicon.sites.items() if site.rules.get("is_white_matter")}
         self._fallback = lexicon.rules["white_matter"]["fallback"]
 
@@ -119,8 +122,20 @@ class Places:
             return list(combine(following, topic, self._merge))
         if topic and following and all(p.site is None for p in following.places):  # "Cerebellum: lacune on the right"
             return list(topic.places if contradict(topic, following) else combine(topic, following, self._merge))
+        if (
+            topic
+            and len(before) > 1
+            and self._is_largest(sentence, topic)
+            and self._dependent.isdisjoint(mention.values)
+        ):
+            return [*before[-2].places, *topic.places]
         chosen = (following or topic) if self._is_head_last else (topic or following)
         return list(chosen.places) if chosen else []
+
+    def _is_largest(self, sentence: Sentence, group: Group) -> bool:
+        """Whether a place is but that of one of several lesions: "较大者位于右侧枕叶"."""
+        lead = "".join(sentence.words[max(0, group.start - _MAX_LEAD) : group.start])
+        return any(words in lead for words in self._largest)
 
     def _is_parted(self, sentence: Sentence, one: Group, other: Group) -> bool:
         """Whether adjectives part a side from its site: "right sided heterogeneously enhancing temporal mass"."""
@@ -252,10 +267,13 @@ class Places:
 
     def _group(self, sentence: Sentence, run: list[tuple[str, Mention]]) -> Group:
         items = [Item()]
+        is_hemisphere = False  # 双侧大脑半球及左侧小脑
         for link, mention in run:
-            if (link == "list" and items[-1].sites) or not items[-1].add(mention):
+            is_next = link == "list" and (items[-1].sites or is_hemisphere)
+            if is_next or not items[-1].add(mention):
                 items.append(Item())
                 items[-1].add(mention)
+            is_hemisphere = sentence.words[mention.end - 1] == "球"
         self._share_heads(items)
         self._share_sides(items)
         start, end = run[0][1].start, run[-1][1].end

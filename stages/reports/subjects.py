@@ -26,6 +26,7 @@ class Subjects:
         self._spaces = {code for code, site in lexicon.sites.items() if site.rules.get("is_space")}
         self._copulas = frozenset(map(str, lexicon.languages[language]["copulas"]))
         self._abnormal_signals = tuple(map(str, lexicon.languages[language].get("abnormal_signals", ())))
+        self._loose = frozenset(map(str, lexicon.languages[language].get("loose_subjects", ())))
         self._is_spaced = language == "en"
         self._assertions = assertions
 
@@ -58,7 +59,7 @@ class Subjects:
                     continue
                 if code == self._normal:
                     yield Statement(code, Place(), self._doubt(sentence, mention), span)
-                elif self._is_denied(code):
+                elif self._is_denied(code) and not self._is_loose(sentence, subject):
                     for place in self._place(code, subject, groups):
                         yield Statement(code, place, "absent", span)
         for mention in sentence.of("normal_alone"):
@@ -74,6 +75,10 @@ class Subjects:
         """Whether a normal subject denies a finding."""
         finding = self._findings.get(code)
         return finding is not None and bool(finding.rules.get("is_denied_by_normal"))
+
+    def _is_loose(self, sentence: Sentence, subject: Mention) -> bool:
+        """Whether a subject that is normal tells too little to deny a finding: cisterns and atrophy."""
+        return "".join(sentence.words[subject.start : subject.end]) in self._loose
 
     def _is_of_signal(self, sentence: Sentence, normality: Mention) -> bool:
         """Whether only abnormal signal is denied, which tells no width and no more: 脑实质未见异常信号."""
