@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from stages.artifacts.extraction_tables import REFERENCES
 from stages.reports.assertions import Assertions
+from stages.reports.denied_signals import is_cut_off
 from stages.reports.lexicon import Lexicon
 from stages.reports.placement import Group, Place
 from stages.reports.sentences import Mention, Sentence
@@ -51,7 +52,7 @@ class Subjects:
     def normalities(self, sentence: Sentence, groups: list[Group]) -> Iterator[Statement]:
         """What a normal subject denies, and normality of the whole."""
         for mention in sentence.of("normality"):
-            if self._is_of_signal(sentence, mention):
+            if self._is_of_signal(sentence, mention) or is_cut_off(sentence, mention):
                 continue
             span = span_of(sentence, mention)
             for code, subject in self._subjects(sentence, mention):
@@ -63,6 +64,8 @@ class Subjects:
                     for place in self._place(code, subject, groups):
                         yield Statement(code, place, "absent", span)
         for mention in sentence.of("normal_alone"):
+            if is_cut_off(sentence, mention):
+                continue
             if not sentence.of("other", "site", "subject") or self._is_spaced:
                 yield Statement(self._normal, Place(), self._doubt(sentence, mention), span_of(sentence, mention))
 
