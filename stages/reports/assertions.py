@@ -25,6 +25,7 @@ _SAID = ("finding", "change", "lesions", "signal", "pair")
 _PLACES = ("site", "side", "sequence", "subject")
 _LONGEST_LIST_GAP = 6
 _LONGEST_PAIR_GAP = 3
+_MAX_AFFIRMATION = 6
 
 
 class Assertions:
@@ -43,6 +44,7 @@ class Assertions:
         self._prepositions = frozenset(map(str, language["prepositions"]))
         self._verbs = frozenset(map(str, language.get("verbs", ())))
         self._examinations = frozenset(map(str, language.get("examinations", ())))
+        self._affirmations = tuple(map(str, language.get("affirmations", ())))
         self._new = tuple(map(str, language["new"]))
         # Chinese lists by 、 and leaves the comma to clauses
         self._is_comma_listing = "、" not in self._joins
@@ -81,6 +83,8 @@ class Assertions:
             if sentence.words[cue.start] == "compared" and self._is_examination(gap):
                 continue
             is_near = cue.end <= mention.start and len(gap) <= _LONGEST_LIST_GAP and ":" not in gap
+            if not self._is_comma_listing and self._denies_anew(sentence, cue.end, mention.start):
+                continue  # "术后复查，未见出血"
             if is_near and not self._has_break(sentence, cue, mention):
                 return _HISTORY
         if any(0 <= cue.start - mention.end <= 1 for cue in sentence.of("history_after")):
@@ -90,6 +94,11 @@ class Assertions:
     def _is_examination(self, words: tuple[str, ...]) -> bool:
         """Whether a comparison is with an examination, and no finding: "compared with 2019 the mass is larger"."""
         return "," in words or any(word in self._examinations or word.isdigit() for word in words)
+
+    def _denies_anew(self, sentence: Sentence, start: int, end: int) -> bool:
+        """Whether a clause that opens with a denial begins in a stretch of tokens."""
+        denials = [m.start for m in sentence.of("negation_before") if start < m.start < end]
+        return any(sentence.words[index - 1] == "," for index in denials)
 
     def _is_cause(self, sentence: Sentence, mention: Mention) -> bool:
         """Whether a finding is named as what left another: "gliosis from an old haemorrhage"."""
@@ -108,10 +117,16 @@ class Assertions:
             cues = [cue for cue in cues if sentence.words[cue.end] != ":"]
         cues += [other for other in sentence.of("finding") if self._opens_denials(sentence, other, mention)]
         cues += [one for one in sentence.of("normality") if one.end <= mention.start and self.denies(sentence, one)]
+        if self._is_affirmed(sentence, mention):  # "无水肿，听神经瘤首先考虑"
+            cues = [cue for cue in cues if "," not in sentence.words[cue.end : mention.start]]
         reaching = [cue for cue in cues if not self._has_break(sentence, cue, mention)]
         # "no lesion to suggest an infarct" denies the infarct too
         denials = [cue for cue in reaching if cue.kind != "uncertainty_before"]
         return max(denials or reaching, key=lambda cue: cue.end, default=None)
+
+    def _is_affirmed(self, sentence: Sentence, mention: Mention) -> bool:
+        """Whether a phrase is named as the diagnosis by what follows it."""
+        return "".join(sentence.words[mention.end : mention.end + _MAX_AFFIRMATION]).startswith(self._affirmations)
 
     def _opens_denials(self, sentence: Sentence, other: Mention, mention: Mention) -> bool:
         """Whether a phrase that denies itself heads a list: "without enhancement or haemorrhage"."""

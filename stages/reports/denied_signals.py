@@ -31,6 +31,10 @@ class DeniedSignals:
                 yield Statement(self._default, place, "absent", span_of(sentence, denial))
 
     def _denials(self, sentence: Sentence) -> Iterator[Mention]:
+        for normality in sentence.of("normality") if self._phrases else ():
+            for signal in sentence.of("signal"):
+                if signal.start == normality.end and not self._has_sequence(sentence, normality):
+                    yield signal
         if not any(phrase in sentence.text for phrase in self._phrases):
             return
         whole = [m for m in sentence.of("normality") if self._is_of_signal(sentence, m)]
@@ -39,6 +43,12 @@ class DeniedSignals:
             is_new = not any(m.start <= noun.start < m.end for m in whole)
             if is_new and self._is_of_signal(sentence, noun) and self._assertions.of(sentence, noun) == "absent":
                 yield noun
+
+    def _has_sequence(self, sentence: Sentence, mention: Mention) -> bool:
+        """Whether its clause tells of one sequence, whose signal has a meaning: "DWI未见异常高信号"."""
+        return any(
+            m.end <= mention.start and "," not in sentence.words[m.end : mention.start] for m in sentence.of("sequence")
+        )
 
     def _is_of_signal(self, sentence: Sentence, mention: Mention) -> bool:
         phrase = "".join(sentence.words[mention.start : mention.end])
@@ -60,3 +70,8 @@ class DeniedSignals:
         if not cues or any(self._assertions.of(sentence, m) != "absent" for m in said):
             return []
         return [place for place in group.places if place.site and place.site not in self._spaces]
+
+
+def is_cut_off(sentence: Sentence, normality: Mention) -> bool:
+    """Whether a phrase of normality is but the head of a denied signal: "未见异常高信号"."""
+    return any(signal.start == normality.end for signal in sentence.of("signal", "pair"))

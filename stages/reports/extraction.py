@@ -100,6 +100,7 @@ class ReportReader:
         self._examinations = {code: ExaminationReader(lexicon, code) for code in LANGUAGES}
         words = lexicon.languages
         self._addenda = {code: Addenda(words[code], is_spaced=code == "en") for code in LANGUAGES}
+        self._apart = {code: frozenset(map(str, words[code].get("apart_denials", ()))) for code in LANGUAGES}
         self._language_check = LanguageCheck(lexicon)
 
     def is_supported(self, text: str, language: str) -> bool:
@@ -117,7 +118,7 @@ class ReportReader:
 
     def read(self, sections: Iterable[tuple[str, str]], language: str) -> tuple[list[Located], list[Located]]:
         """The statements of the sections that report this study, and what any section says of other times."""
-        linker = ReportLinker(self._lexicon)
+        linker = ReportLinker(self._lexicon, apart=self._apart[language])
         references: list[Located] = []
         reader = self._statements[language]
         known: dict[str, list[Entry]] = {}

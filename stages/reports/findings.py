@@ -40,6 +40,7 @@ class StatementReader:
         self._joins = frozenset(map(str, words["coordinations"]))
         self._steps = (self._joins | frozenset(map(str, words["prepositions"]))) - {","}
         self._vague = frozenset(map(str, words.get("vague_findings", ())))
+        self._properties = frozenset(map(str, words.get("properties", ())))
         self._language = language
         self._is_spaced = language == "en"
         self._assertions = Assertions(words)
@@ -167,7 +168,10 @@ class StatementReader:
         can_part = rules.get("is_widespread") and earlier and assertion != "uncertain"
         is_apart = can_part and self._is_apart(sentence, earlier[-1], mention, groups)
         is_hosted = has_host and (rules.get("is_dependent") or is_apart)
-        is_near = rules.get("is_diffuse") or rules.get("is_site_fixed") or is_hosted or is_extension
+        is_property = sentence.words[mention.start] in self._properties  # 左侧海马可疑体积缩小
+        is_near = (
+            (rules.get("is_diffuse") and not is_property) or rules.get("is_site_fixed") or is_hosted or is_extension
+        )
         is_denied = assertion == "absent" and not (is_near and self._is_spaced)  # 脑干未见受压, 双侧海马未见萎缩
         reach = "clause" if is_denied else "phrase" if is_near else "sentence"
         places = self._places.of(sentence, mention, groups, reach=reach)

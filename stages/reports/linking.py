@@ -32,6 +32,8 @@ class ReportLinker:
 
     lexicon: Lexicon
     located: list[Located] = field(default_factory=list)
+    #: findings whose denial at large and at a site are two statements
+    apart: frozenset[str] = frozenset()
     #: positions in ``located`` of the sentence that named a place last
     _last: list[int] = field(default_factory=list)
     #: section, sentence and places of what was only referred to since
@@ -83,7 +85,7 @@ class ReportLinker:
         """The statements of the report, one for each finding, site, side and assertion."""
         located = self._explain(self._name_spots(self.located))
         located = [self._with_default_site(one) for one in located]
-        located = _without_vaguer(_merge(located))
+        located = _without_vaguer(_merge(located), self.apart)
         normal = self.lexicon.rules["descriptions"]["normal"]
         positive = {one.statement.finding for one in located if one.statement.is_positive}
         located = [one for one in located if not (one.statement.is_anatomy and one.statement.finding in positive)]
@@ -123,6 +125,9 @@ class ReportLinker:
         place = statement.place
         is_fixed = rules.get("is_site_fixed") and not (is_anaphoric and statement.is_positive and place.site)
         if rules.get("is_unsited") or is_fixed or statement.finding == self._normal():
+            return [statement]
+        twins_at = {s.place.site for s in sentence if s.finding == statement.finding and s.span == statement.span}
+        if place.site is None and place.side and twins_at - {None}:  # 双侧大脑半球及左侧小脑多发结节
             return [statement]
         if place.site is None and statement.is_positive:
             inherited = self._inherited(statement, sentence, recent) or (recent if is_anaphoric else [])
@@ -292,9 +297,14 @@ def _merge(located: Iterable[Located]) -> list[Located]:
     return list(merged.values())
 
 
-def _without_vaguer(located: list[Located]) -> list[Located]:
+def _without_vaguer(located: list[Located], apart: frozenset[str]) -> list[Located]:
     """Drop what another statement says more precisely or more firmly."""
-    return [one for one in located if not any(_is_vaguer(one.statement, other.statement) for other in located)]
+    return [
+        one
+        for one in located
+        if (one.statement.finding in apart and not one.statement.is_positive)
+        or not any(_is_vaguer(one.statement, other.statement) for other in located)
+    ]
 
 
 def _is_vaguer(one: Statement, other: Statement) -> bool:

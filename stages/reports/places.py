@@ -25,6 +25,7 @@ _LOBAR_PRIORITY = 1
 _MAX_ASIDE = 3
 # Words between "the latter" and what is said of it.
 _LONGEST_CLAUSE = 6
+_MAX_LEAD = 5
 
 
 class Places:
@@ -41,6 +42,7 @@ class Places:
         self._verbs = frozenset(map(str, [*words["copulas"], *words.get("verbs", ())]))
         self._copulas = frozenset(map(str, words["copulas"]))
         self._governors = frozenset(map(str, words.get("governors", ())))
+        self._largest = tuple(map(str, words.get("largest", ())))
         self._is_head_last = language == "en"
         self._priority = {code: site.rules.get("priority", _LOBAR_PRIORITY) for code, site in lexicon.sites.items()}
         self._sided = {code: site.rules.get("has_side", True) for code, site in lexicon.sites.items()}
@@ -49,6 +51,7 @@ class Places:
         self._pushed = {code for code, finding in lexicon.findings.items() if finding.rules.get("is_of_neighbour")}
         # what a place suffers from a lesion elsewhere
         self._affecting = {*self._pushed, *(c for c, f in lexicon.findings.items() if f.rules.get("is_site_fixed"))}
+        self._dependent = {code for code, finding in lexicon.findings.items() if finding.rules.get("is_dependent")}
         self._white_matter = {code for code, site in lexicon.sites.items() if site.rules.get("is_white_matter")}
         self._orders = {str(word): int(index) for word, index in words.get("orders", {}).items()}
         self._pronouns = frozenset(map(str, words.get("side_pronouns", ())))
@@ -127,6 +130,13 @@ class Places:
             return list(combine(following, topic, self._merge))
         if topic and following and all(p.site is None for p in following.places):  # "Cerebellum: lacune on the right"
             return list(topic.places if contradict(topic, following) else combine(topic, following, self._merge))
+        if (
+            topic
+            and len(before) > 1
+            and self._is_largest(sentence, topic)
+            and self._dependent.isdisjoint(mention.values)
+        ):
+            return [*before[-2].places, *topic.places]
         chosen = (following or topic) if self._is_head_last else (topic or following)
         return list(chosen.places) if chosen else []
 
@@ -141,6 +151,11 @@ class Places:
         if not places or any(start < group.start < mention.start for group in groups):
             return None
         return places[self._orders[sentence.words[start]]]
+
+    def _is_largest(self, sentence: Sentence, group: Group) -> bool:
+        """Whether a place is but that of one of several lesions: "较大者位于右侧枕叶"."""
+        lead = "".join(sentence.words[max(0, group.start - _MAX_LEAD) : group.start])
+        return any(words in lead for words in self._largest)
 
     def _is_parted(self, sentence: Sentence, one: Group, other: Group) -> bool:
         """Whether adjectives part a side from its site: "right sided heterogeneously enhancing temporal mass"."""
@@ -162,7 +177,11 @@ class Places:
             if self._pushed.isdisjoint(other.values):
                 continue
             gap = sentence.words[other.end : group.start]
-            if other.end <= group.start and len(gap) <= _MAX_ASIDE and self._chain.union(("upon", "and")).issuperset(gap):
+            if (
+                other.end <= group.start
+                and len(gap) <= _MAX_ASIDE
+                and self._chain.union(("upon", "and")).issuperset(gap)
+            ):
                 return True
         return False
 
@@ -250,6 +269,8 @@ class Places:
             if mention.kind == "side" and self._is_pronoun(sentence, mention):
                 continue
             link = self._link(sentence, run[-1][1], mention) if run else None
+            if link and "," in sentence.words[run[-1][1].end : mention.start] and self._is_governed(sentence, run):
+                link = None  # 破入左侧侧脑室，第三脑室受压
             if run and link is None:
                 yield run
                 run = []
@@ -265,6 +286,10 @@ class Places:
         gap = sentence.words[side.end : min(following, default=len(sentence.words))]
         return not following or len(gap) > MAX_ADJECTIVES or not self._breaks.isdisjoint(gap)
 
+    def _is_governed(self, sentence: Sentence, run: list[tuple[str, Mention]]) -> bool:
+        """Whether a run is the object of a verb before it."""
+        return sentence.words[run[0][1].start - 1] in self._governors
+
     def _link(self, sentence: Sentence, one: Mention, other: Mention) -> str | None:
         gap = without_brackets(between(sentence, one.end, other.start))
         gap = tuple(word for word in gap if not self._measured.fullmatch(word))
@@ -276,10 +301,13 @@ class Places:
     def _group(self, sentence: Sentence, run: list[tuple[str, Mention]]) -> Group:
         items = [Item()]
         run = [(link, self._levelled(sentence, run, mention)) for link, mention in run]
+        is_hemisphere = False  # 双侧大脑半球及左侧小脑
         for link, mention in run:
-            if (link == "list" and items[-1].sites) or not items[-1].add(mention):
+            is_next = link == "list" and (items[-1].sites or is_hemisphere)
+            if is_next or not items[-1].add(mention):
                 items.append(Item())
                 items[-1].add(mention)
+            is_hemisphere = sentence.words[mention.end - 1] == "球"
         self._share_heads(items)
         self._share_sides(items)
         start, end = run[0][1].start, run[-1][1].end

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from stages.artifacts.extraction_tables import REFERENCES
 from stages.reports.assertions import Assertions
+from stages.reports.denied_signals import is_cut_off
 from stages.reports.lexicon import Lexicon
 from stages.reports.placement import Group, Place
 from stages.reports.sentences import Mention, Sentence
@@ -26,6 +27,7 @@ class Subjects:
         self._spaces = {code for code, site in lexicon.sites.items() if site.rules.get("is_space")}
         self._copulas = frozenset(map(str, lexicon.languages[language]["copulas"]))
         self._abnormal_signals = tuple(map(str, lexicon.languages[language].get("abnormal_signals", ())))
+        self._loose = frozenset(map(str, lexicon.languages[language].get("loose_subjects", ())))
         self._is_spaced = language == "en"
         self._assertions = assertions
 
@@ -50,7 +52,7 @@ class Subjects:
     def normalities(self, sentence: Sentence, groups: list[Group]) -> Iterator[Statement]:
         """What a normal subject denies, and normality of the whole."""
         for mention in sentence.of("normality"):
-            if self._is_of_signal(sentence, mention):
+            if self._is_of_signal(sentence, mention) or is_cut_off(sentence, mention):
                 continue
             span = span_of(sentence, mention)
             for code, subject in self._subjects(sentence, mention):
@@ -60,12 +62,14 @@ class Subjects:
                     continue
                 if code == self._normal:
                     yield Statement(code, Place(), self._doubt(sentence, mention), span)
-                elif self._is_denied(code):
+                elif self._is_denied(code) and not self._is_loose(sentence, subject):
                     for place in self._place(code, subject, groups):
                         yield Statement(code, place, "absent", span, is_anatomy=True)
             if self._is_all(sentence, mention):
                 yield Statement(self._normal, Place(), self._doubt(sentence, mention), span)
         for mention in sentence.of("normal_alone"):
+            if is_cut_off(sentence, mention):
+                continue
             if not sentence.of("other", "site", "subject") or self._is_spaced:
                 yield Statement(self._normal, Place(), self._doubt(sentence, mention), span_of(sentence, mention))
 
@@ -87,6 +91,10 @@ class Subjects:
         """Whether a normal subject denies a finding."""
         finding = self._findings.get(code)
         return finding is not None and bool(finding.rules.get("is_denied_by_normal"))
+
+    def _is_loose(self, sentence: Sentence, subject: Mention) -> bool:
+        """Whether a subject that is normal tells too little to deny a finding: cisterns and atrophy."""
+        return "".join(sentence.words[subject.start : subject.end]) in self._loose
 
     def _is_of_signal(self, sentence: Sentence, normality: Mention) -> bool:
         """Whether only abnormal signal is denied, which tells no width and no more: 脑实质未见异常信号."""
