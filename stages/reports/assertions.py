@@ -253,10 +253,22 @@ class Assertions:
         if cue.end > mention.start:
             return False
         between = sentence.words[cue.end : mention.start]
+        if self._is_share_of_known(sentence, cue, mention):
+            return True
         for index, word in enumerate(between):
             if word in self._definites and index and between[index - 1] in self._prepositions:
                 return any(cue.end <= m.start < cue.end + index for m in sentence.of(*_SAID))
         return False
+
+
+    def _is_share_of_known(self, sentence: Sentence, cue: Mention, mention: Mention) -> bool:
+        """Whether something is denied of known findings: "none of the lesions enhances"."""
+        between = sentence.words[cue.end : mention.start]
+        if sentence.words[cue.end - 1] not in self._distributives or between[:1] != ("of",):
+            return False
+        said = sentence.of(*_SAID)
+        is_subject = any(m.start >= mention.end for m in said) and not any(cue.end <= m.start < mention.start for m in said)
+        return is_subject and not self._definites.isdisjoint(between[1:2])
 
 
 def _before_kinds() -> tuple[str, str]:
