@@ -44,6 +44,7 @@ class Assertions:
         self._prepositions = frozenset(map(str, language["prepositions"]))
         self._verbs = frozenset(map(str, language.get("verbs", ())))
         self._examinations = frozenset(map(str, language.get("examinations", ())))
+        self._purposes = frozenset(map(str, language.get("purposes", ())))
         self._new = tuple(map(str, language["new"]))
         # Chinese lists by 、 and leaves the comma to clauses
         self._is_comma_listing = "、" not in self._joins
@@ -257,6 +258,8 @@ class Assertions:
             return True
         for index, word in enumerate(between):
             if word in self._definites and index and between[index - 1] in self._prepositions:
+                if not self._purposes.isdisjoint(between[index:]):  # "no enhancement at the margin to suggest a tumour"
+                    return False
                 return any(cue.end <= m.start < cue.end + index for m in sentence.of(*_SAID))
         return False
 

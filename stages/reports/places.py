@@ -23,6 +23,7 @@ from stages.reports.sentences import Mention, Sentence
 
 _LOBAR_PRIORITY = 1
 _MAX_ASIDE = 3
+_PLURAL = ("s", "i", "ia", "ae", "ina")
 _ADJECTIVAL = ("ar", "al", "ic", "ine")
 # Words between "the latter" and what is said of it.
 _LONGEST_CLAUSE = 6
@@ -43,6 +44,7 @@ class Places:
         self._copulas = frozenset(map(str, words["copulas"]))
         self._closers = frozenset((",", *words.get("place_closers", ())))
         self._hemispheres = frozenset(map(str, words.get("hemispheres", ())))
+        self._symmetric = frozenset(map(str, words.get("symmetric", ())))
         self._site_nouns = frozenset(map(str, words.get("site_nouns", ())))
         self._governors = frozenset(map(str, words.get("governors", ())))
         self._is_head_last = language == "en"
@@ -294,8 +296,20 @@ class Places:
         self._share_sides(items)
         start, end = run[0][1].start, run[-1][1].end
         is_beside = any(0 <= start - cue.end <= 2 for cue in sentence.of("beside"))
+        if self._is_symmetric(sentence, run):
+            for item in items:
+                item.side = item.side or self._fit("bilateral", item)
         places = dict.fromkeys(place for item in items for place in self._places(item))
         return Group(start, end, tuple(places), is_beside)
+
+    def _is_symmetric(self, sentence: Sentence, run: list[tuple[str, Mention]]) -> bool:
+        """Whether plural places are said to be alike on both sides: "symmetrical signal in the thalami"."""
+        is_plural = any(
+            m.kind == "site" and sentence.words[min(m.end, len(sentence.words) - 1) - offset].endswith(_PLURAL)
+            for _, m in run
+            for offset in (0, 1)
+        )
+        return is_plural and not self._symmetric.isdisjoint(sentence.words[: run[0][1].start])
 
     def _is_hemisphere(self, sentence: Sentence, mention: Mention) -> bool:
         """Whether a side is a place of its own: "in both cerebral hemispheres and the right cerebellum"."""
