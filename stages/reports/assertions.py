@@ -45,6 +45,7 @@ class Assertions:
         self._verbs = frozenset(map(str, language.get("verbs", ())))
         self._examinations = frozenset(map(str, language.get("examinations", ())))
         self._affirmations = tuple(map(str, language.get("affirmations", ())))
+        self._purposes = frozenset(map(str, language.get("purposes", ())))
         self._new = tuple(map(str, language["new"]))
         # Chinese lists by 、 and leaves the comma to clauses
         self._is_comma_listing = "、" not in self._joins
@@ -260,10 +261,25 @@ class Assertions:
         if cue.end > mention.start:
             return False
         between = sentence.words[cue.end : mention.start]
+        if self._is_share_of_known(sentence, cue, mention):
+            return True
         for index, word in enumerate(between):
             if word in self._definites and index and between[index - 1] in self._prepositions:
+                if not self._purposes.isdisjoint(between[index:]):  # "no enhancement at the margin to suggest a tumour"
+                    return False
                 return any(cue.end <= m.start < cue.end + index for m in sentence.of(*_SAID))
         return False
+
+    def _is_share_of_known(self, sentence: Sentence, cue: Mention, mention: Mention) -> bool:
+        """Whether something is denied of known findings: "none of the lesions enhances"."""
+        between = sentence.words[cue.end : mention.start]
+        if sentence.words[cue.end - 1] not in self._distributives or between[:1] != ("of",):
+            return False
+        said = sentence.of(*_SAID)
+        is_subject = any(m.start >= mention.end for m in said) and not any(
+            cue.end <= m.start < mention.start for m in said
+        )
+        return is_subject and not self._definites.isdisjoint(between[1:2])
 
 
 def _before_kinds() -> tuple[str, str]:

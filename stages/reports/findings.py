@@ -72,7 +72,7 @@ class StatementReader:
             is_acute = any(s.is_positive and self._rules(s.finding).get("signals") for s in statements)
             is_spots = not is_acute and self._has_word(sentence, self._multiple)
             described = self._described(sentence, groups, signals, is_spots=is_spots)
-            described = (one for one in described if one.is_positive or one.place.site)
+            described = (one for one in described if one.is_positive or one.place.side is None or one.place.site)
             statements += [one for one in described if not self._is_named_so(one, namers, pairs)]
         statements = [*statements, *self._denied_signals.of(sentence, groups)]
         statements = [self._with_signals(statement, pairs) for statement in statements]
@@ -277,14 +277,18 @@ class StatementReader:
         return any(self._assertions.of(sentence, m) == "absent" for m in beside)
 
     def _undisturbed(self, sentence: Sentence, groups: list[Group]) -> Iterator[Statement]:
-        """Places that nothing is seen in: "no abnormal signal in the brainstem"."""
-        for denial in sentence.of("normality"):
-            if self._assertions.denies(sentence, denial) and not self._nouns.isdisjoint(
-                sentence.words[denial.start : denial.end]
-            ):
-                for place in self._places.of(sentence, denial, groups, reach="clause"):
-                    if place.site:
-                        yield Statement(self._default, place, "absent", span_of(sentence, denial), is_description=True)
+        """Places that nothing is seen in, or none named: "no abnormal signal in the brainstem"."""
+        denials = [m for m in sentence.of("normality") if self._assertions.denies(sentence, m)]
+        nouns = [m for m in sentence.of("lesions") if self._assertions.of(sentence, m) == "absent"]
+        is_of_all = any(self._normal in m.values for m in sentence.of("subject"))
+        for denial in denials + nouns:
+            words = sentence.words[denial.start : denial.end]
+            places = self._places.of(sentence, denial, groups, reach="clause")
+            sited = [place for place in places if place.site] if denial in denials else []
+            if not places and not is_of_all and "signal" in words:
+                sited = [Place()]
+            for place in sited if not self._nouns.isdisjoint(words) else ():
+                yield Statement(self._default, place, "absent", span_of(sentence, denial), is_description=True)
 
     def _with_signals(self, statement: Statement, pairs: dict[str, str]) -> Statement:
         rules = self._rules(statement.finding)

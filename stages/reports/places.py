@@ -23,6 +23,8 @@ from stages.reports.sentences import Mention, Sentence
 
 _LOBAR_PRIORITY = 1
 _MAX_ASIDE = 3
+_PLURAL = ("s", "i", "ia", "ae", "ina")
+_ADJECTIVAL = ("ar", "al", "ic", "ine")
 # Words between "the latter" and what is said of it.
 _LONGEST_CLAUSE = 6
 _MAX_LEAD = 5
@@ -41,6 +43,10 @@ class Places:
         self._asides = frozenset(map(str, words["asides"]))
         self._verbs = frozenset(map(str, [*words["copulas"], *words.get("verbs", ())]))
         self._copulas = frozenset(map(str, words["copulas"]))
+        self._closers = frozenset((",", *words.get("place_closers", ())))
+        self._hemispheres = frozenset(map(str, words.get("hemispheres", ())))
+        self._symmetric = frozenset(map(str, words.get("symmetric", ())))
+        self._site_nouns = frozenset(map(str, words.get("site_nouns", ())))
         self._governors = frozenset(map(str, words.get("governors", ())))
         self._largest = tuple(map(str, words.get("largest", ())))
         self._is_head_last = language == "en"
@@ -120,6 +126,9 @@ class Places:
             following = None
         if own is not None and following and contradict(own, following):
             following = None
+        is_graded = following and not self._chain.issuperset(sentence.words[mention.end : following.start])
+        if own is not None and following and is_graded and self._is_whole(own) and not self._is_whole(following):
+            return [*own.places, *following.places]  # "generalised atrophy, most marked in the temporal lobes"
         if own is not None:
             needs_more = any(place.side is None or place.site is None for place in own.places)
             return list(combine(own, following, self._merge)) if following and needs_more else list(own.places)
@@ -139,6 +148,9 @@ class Places:
             return [*before[-2].places, *topic.places]
         chosen = (following or topic) if self._is_head_last else (topic or following)
         return list(chosen.places) if chosen else []
+
+    def _is_whole(self, group: Group) -> bool:
+        return any(place.site and self._priority[place.site] < _LOBAR_PRIORITY for place in group.places)
 
     def _referred(self, sentence: Sentence, mention: Mention, groups: list[Group]) -> Place | None:
         """The last of a list of places, where only that is spoken of: "..., the latter showing enhancement"."""
@@ -252,7 +264,8 @@ class Places:
         return is_between and not is_open
 
     def _reaches(self, sentence: Sentence, group: Group, mention: Mention, reach: str) -> bool:
-        return reach == "sentence" or (reach == "clause" and "," not in sentence.words[group.end : mention.start])
+        gap = sentence.words[group.end : mention.start]
+        return reach == "sentence" or (reach == "clause" and self._closers.isdisjoint(gap))
 
     def _is_shared(self, sentence: Sentence, mention: Mention, group: Group) -> bool:
         """Whether another finding, not just an adjective's noun, stands before the place."""
@@ -291,6 +304,8 @@ class Places:
         return sentence.words[run[0][1].start - 1] in self._governors
 
     def _link(self, sentence: Sentence, one: Mention, other: Mention) -> str | None:
+        if self._is_next_attribute(sentence, one, other):
+            return None
         gap = without_brackets(between(sentence, one.end, other.start))
         gap = tuple(word for word in gap if not self._measured.fullmatch(word))
         if all(word in self._chain for word in gap):
@@ -298,22 +313,46 @@ class Places:
             return "list" if is_extended else "chain"
         return "list" if all(word in self._chain or word in self._list for word in gap) else None
 
+    def _is_next_attribute(self, sentence: Sentence, one: Mention, other: Mention) -> bool:
+        """Whether a place only belongs to the finding after it: "dilated ventricles and periventricular oedema"."""
+        ends = sentence.words[one.end - 1], sentence.words[other.end - 1]
+        if ends[0] not in self._site_nouns or not ends[1].endswith(_ADJECTIVAL):
+            return False
+        if sentence.words[one.end : other.start] != ("and",):
+            return False
+        return any(0 <= m.start - other.end <= 1 for m in sentence.of("finding"))
+
     def _group(self, sentence: Sentence, run: list[tuple[str, Mention]]) -> Group:
-        items = [Item()]
+        items, is_hemisphere = [Item()], False
         run = [(link, self._levelled(sentence, run, mention)) for link, mention in run]
-        is_hemisphere = False  # 双侧大脑半球及左侧小脑
         for link, mention in run:
-            is_next = link == "list" and (items[-1].sites or is_hemisphere)
-            if is_next or not items[-1].add(mention):
+            if (link == "list" and (items[-1].sites or is_hemisphere)) or not items[-1].add(mention):
                 items.append(Item())
                 items[-1].add(mention)
-            is_hemisphere = sentence.words[mention.end - 1] == "球"
+            is_hemisphere = self._is_hemisphere(sentence, mention)
         self._share_heads(items)
         self._share_sides(items)
         start, end = run[0][1].start, run[-1][1].end
         is_beside = any(0 <= start - cue.end <= 2 for cue in sentence.of("beside"))
+        if self._is_symmetric(sentence, run):
+            for item in items:
+                item.side = item.side or self._fit("bilateral", item)
         places = dict.fromkeys(place for item in items for place in self._places(item))
         return Group(start, end, tuple(places), is_beside)
+
+    def _is_symmetric(self, sentence: Sentence, run: list[tuple[str, Mention]]) -> bool:
+        """Whether plural places are said to be alike on both sides: "symmetrical signal in the thalami"."""
+        is_plural = any(
+            m.kind == "site" and sentence.words[min(m.end, len(sentence.words) - 1) - offset].endswith(_PLURAL)
+            for _, m in run
+            for offset in (0, 1)
+        )
+        return is_plural and not self._symmetric.isdisjoint(sentence.words[: run[0][1].start])
+
+    def _is_hemisphere(self, sentence: Sentence, mention: Mention) -> bool:
+        """Whether a side is a place of its own: "in both cerebral hemispheres and the right cerebellum"."""
+        around = sentence.words[mention.end - 1 : mention.end + 1]
+        return mention.kind == "side" and not self._hemispheres.isdisjoint(around)
 
     def _levelled(self, sentence: Sentence, run: list[tuple[str, Mention]], mention: Mention) -> Mention:
         """A boundary inside a lobe only says how deep: "at the grey-white junction of both frontal lobes"."""
