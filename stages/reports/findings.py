@@ -40,6 +40,7 @@ class StatementReader:
         self._joins = frozenset(map(str, words["coordinations"]))
         self._steps = (self._joins | frozenset(map(str, words["prepositions"]))) - {","}
         self._vague = frozenset(map(str, words.get("vague_findings", ())))
+        self._shapes = frozenset(map(str, words["shapes"]))
         self._properties = frozenset(map(str, words.get("properties", ())))
         self._language = language
         self._is_spaced = language == "en"
@@ -121,7 +122,7 @@ class StatementReader:
     def _explains(self, statement: Statement) -> bool:
         """Whether a finding explains the signal that its sentence describes; a loss of volume has none."""
         rules = self._rules(statement.finding)
-        return bool(rules.get("is_diagnosis")) and not rules.get("is_diffuse")
+        return bool(rules.get("is_diagnosis")) and not (rules.get("is_diffuse") or statement.is_shape)
 
     def _has_word(self, sentence: Sentence, words: tuple[str, ...]) -> bool:
         if self._is_spaced:
@@ -136,7 +137,8 @@ class StatementReader:
             if assertion == "absent" and self._is_known(sentence, mention):
                 continue
             for place in self._place_named(sentence, mention, groups, assertion):
-                yield Statement(mention.value, place, assertion, span_of(sentence, mention))
+                is_shape = self._shapes.issuperset(sentence.words[mention.start : mention.end])
+                yield Statement(mention.value, place, assertion, span_of(sentence, mention), is_shape=is_shape)
 
     def _is_known(self, sentence: Sentence, mention: Mention) -> bool:
         """Whether only a property of lesions is denied: "no enhancing plaque"."""

@@ -254,7 +254,7 @@ class ReportLinker:
     def _is_named_diagnosis(self, said: Statement) -> bool:
         """Whether a lesion is called by its name, in doubt or not."""
         rules = self._rules(said)
-        is_explaining = rules.get("is_diagnosis") and not rules.get("is_diffuse")
+        is_explaining = rules.get("is_diagnosis") and not (rules.get("is_diffuse") or said.is_shape)
         return said.is_positive and not said.is_description and bool(is_explaining)
 
     def _is_there_anyway(self, described: Statement, diagnosis: Statement) -> bool:

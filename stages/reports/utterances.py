@@ -21,6 +21,7 @@ class Statement:
         span: first code point in the section and the one after the last.
         course: how the finding has changed since an earlier examination, where the sentence says so.
         earlier_mm: its size at that examination.
+        is_shape: called by a word that tells its shape alone ("swelling"), which explains no signal.
         is_anatomy: a denial that only calls anatomy normal ("a normal fourth ventricle").
     """
 
@@ -35,6 +36,7 @@ class Statement:
     course: str | None = None
     earlier_mm: float | None = None
     is_anatomy: bool = False
+    is_shape: bool = False
 
     @property
     def is_positive(self) -> bool:

@@ -202,6 +202,30 @@ def test_what_a_name_explains_is_not_said_twice(reader, text, expected):
 
 
 @pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Cortical swelling and T2 hyperintensity of the right insula.", {"oedema", "signal_abnormality"}),
+        ("右侧岛叶肿胀，FLAIR呈高信号，脑炎可能。", {"oedema", "signal_abnormality"}),
+        ("Swelling of the right insula, bright on T2, in keeping with oedema.", {"oedema"}),
+        ("Oedema of the right insula, bright on T2.", {"oedema"}),
+    ],
+)
+def test_swelling_explains_no_signal_unless_it_is_called_oedema(reader, text, expected):
+    assert codes(reader, text, detect_language(text)) == {(one, "insula", "right", "present") for one in expected}
+
+
+@pytest.mark.parametrize("dash", ["-", "–", "—"])
+def test_a_dash_between_blanks_ends_a_denial(reader, dash):
+    said = statements(reader, f"Right parietal focus without restricted diffusion {dash} old infarct.")
+    assert {(s.finding, s.assertion) for s in said} == {("restricted_diffusion", "absent"), ("infarct", "present")}
+
+
+def test_a_dash_inside_a_range_or_word_parts_nothing(reader):
+    said = codes(reader, "No 2 - 3 mm nodule, ring-enhancing or low–grade mass.")
+    assert {(finding, assertion) for finding, *_, assertion in said} == {("mass", "absent"), ("enhancement", "absent")}
+
+
+@pytest.mark.parametrize(
     "text", ["The left hippocampus is atrophic with high FLAIR signal.", "左侧海马萎缩，FLAIR信号增高。"]
 )
 def test_lost_volume_explains_no_signal(reader, text):
