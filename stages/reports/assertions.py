@@ -263,14 +263,15 @@ class Assertions:
                 return any(cue.end <= m.start < cue.end + index for m in sentence.of(*_SAID))
         return False
 
-
     def _is_share_of_known(self, sentence: Sentence, cue: Mention, mention: Mention) -> bool:
         """Whether something is denied of known findings: "none of the lesions enhances"."""
         between = sentence.words[cue.end : mention.start]
         if sentence.words[cue.end - 1] not in self._distributives or between[:1] != ("of",):
             return False
         said = sentence.of(*_SAID)
-        is_subject = any(m.start >= mention.end for m in said) and not any(cue.end <= m.start < mention.start for m in said)
+        is_subject = any(m.start >= mention.end for m in said) and not any(
+            cue.end <= m.start < mention.start for m in said
+        )
         return is_subject and not self._definites.isdisjoint(between[1:2])
 
 

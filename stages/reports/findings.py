@@ -17,6 +17,7 @@ from stages.reports.proforms import Proforms
 from stages.reports.sentences import Mention, Sentence
 from stages.reports.signals import Signal, Signals, anchor_of
 from stages.reports.subjects import Subjects
+from stages.reports.undisturbed import Undisturbed
 from stages.reports.utterances import Statement, span_of
 
 _MAX_SUBJECT_GAP = 4
@@ -34,7 +35,6 @@ class StatementReader:
         self._spots = lexicon.rules["descriptions"]["spots"]
         self._multiple = tuple(map(str, words["multiple"]))
         self._anaphors = tuple(map(str, words["anaphors"]))
-        self._nouns = frozenset(map(str, words.get("lesion_nouns", ())))
         self._conclusions = frozenset(map(str, words["conclusions"]))
         self._joins = frozenset(map(str, words["coordinations"]))
         self._steps = (self._joins | frozenset(map(str, words["prepositions"]))) - {","}
@@ -45,6 +45,7 @@ class StatementReader:
         self._signals = Signals(words)
         self._proforms = Proforms(words, self._assertions, self._places)
         self._courses = Courses(words)
+        self._undisturbed = Undisturbed(lexicon, language, self._assertions, self._places)
         self._subjects = Subjects(lexicon, language, self._assertions)
 
     def read(self, sentence: Sentence) -> list[Statement]:
@@ -70,7 +71,7 @@ class StatementReader:
             described = self._described(sentence, groups, signals, is_spots=is_spots)
             described = (one for one in described if one.is_positive or one.place.side is None or one.place.site)
             statements += [one for one in described if not self._is_named_so(one, namers, pairs)]
-        statements = [*statements, *self._denied_signal(sentence, groups)]
+        statements = [*statements, *self._undisturbed.in_places(sentence, groups)]
         statements = [self._with_signals(statement, pairs) for statement in statements]
         statements = with_sizes(sentence, statements, lambda s: s.is_positive and s.finding != self._normal)
         return sorted(self._courses.give(sentence, statements), key=lambda s: s.span)
@@ -217,16 +218,6 @@ class StatementReader:
         key = self._rules(one.finding)["signals"].get("confirmed_by")
         return key is None or key in pairs or any(m.value == key for m in sentence.of("sequence"))
 
-    def _denied_signal(self, sentence: Sentence, groups: list[Group]) -> Iterator[Statement]:
-        """Sites that are said to have no abnormal signal: 脑干及小脑未见异常信号."""
-        for mention in sentence.of("normality") if not self._is_spaced else ():
-            phrase = "".join(sentence.words[mention.start : mention.end])
-            if "异常信号" in phrase or "信号异常" in phrase:
-                for group in groups:
-                    if group.end == mention.start and any(site.end == group.end for site in sentence.of("site")):
-                        for place in group.places:
-                            yield Statement(self._default, place, "absent", span_of(sentence, mention))
-
     def _is_called_harmless(self, sentence: Sentence, anchor: Mention) -> bool:
         """Whether a noun is said to be what makes no statement: "the only abnormality is a venous angioma"."""
         if sentence.words[anchor.end : anchor.end + 1] not in {("is",), ("are",)}:
@@ -248,7 +239,7 @@ class StatementReader:
         is_doubted = any(
             m.value == self._spots and self._assertions.is_doubted(sentence, m) for m in sentence.of("finding")
         )
-        yield from self._undisturbed(sentence, groups)
+        yield from self._undisturbed.places(sentence, groups)
         anchors = [*sentence.of("lesions"), *(signal.mention for signal in signals if signal.signal != "iso")]
         for anchor in sorted(set(anchors), key=lambda mention: mention.start):
             assertion = self._assertions.of(sentence, anchor)
@@ -263,20 +254,6 @@ class StatementReader:
                 yield Statement(
                     self._default, place, assertion, span_of(sentence, anchor), is_description=True, is_spots=is_spots
                 )
-
-    def _undisturbed(self, sentence: Sentence, groups: list[Group]) -> Iterator[Statement]:
-        """Places that nothing is seen in, or none named: "no abnormal signal in the brainstem"."""
-        denials = [m for m in sentence.of("normality") if self._assertions.denies(sentence, m)]
-        nouns = [m for m in sentence.of("lesions") if self._assertions.of(sentence, m) == "absent"]
-        is_of_all = any(self._normal in m.values for m in sentence.of("subject"))
-        for denial in denials + nouns:
-            words = sentence.words[denial.start : denial.end]
-            places = self._places.of(sentence, denial, groups, reach="clause")
-            sited = [place for place in places if place.site] if denial in denials else []
-            if not places and not is_of_all and "signal" in words:
-                sited = [Place()]
-            for place in sited if not self._nouns.isdisjoint(words) else ():
-                yield Statement(self._default, place, "absent", span_of(sentence, denial), is_description=True)
 
     def _with_signals(self, statement: Statement, pairs: dict[str, str]) -> Statement:
         rules = self._rules(statement.finding)

@@ -9,6 +9,8 @@ from stages.reports.sentences import Mention, Sentence
 
 #: Words that may part a side from its site, or a place from what it holds.
 MAX_ADJECTIVES = 4
+#: Of sites that are named by their lobe alone.
+LOBAR_PRIORITY = 1
 
 
 @dataclass(frozen=True)
@@ -101,4 +103,9 @@ def is_side_of(group: Group, after: Group, sentence: Sentence) -> bool:
     is_bare = all(place.site is None for place in after.places) and len(after.places) == 1
     # "the ventricles are dilated, right more than left"
     is_compared = "than" in sentence.words[after.start : after.end]
-    return is_bare and (is_compared or "," not in gap) and len(gap) <= MAX_ADJECTIVES and not any(p.side for p in group.places)
+    return (
+        is_bare
+        and (is_compared or "," not in gap)
+        and len(gap) <= MAX_ADJECTIVES
+        and not any(p.side for p in group.places)
+    )

@@ -84,9 +84,7 @@ class Signals:
     def _parted(self, sentence: Sentence, run: list[Mention]) -> list[list[Mention]]:
         """A run between two signals, each with its own part: "hyperintense FLAIR and DWI, T1 isointense"."""
         signals = sentence.of("signal") if self._prepositions and len(run) > 1 else ()
-        if not (
-            any(m.end == run[0].start for m in signals) and any(m.start == run[-1].end for m in signals)
-        ):
+        if not (any(m.end == run[0].start for m in signals) and any(m.start == run[-1].end for m in signals)):
             return [run]
         gaps = [sentence.words[one.end : other.start] for one, other in zip(run, run[1:], strict=False)]
         parts = [i for i, gap in enumerate(gaps, 1) if "," in gap] or [i for i, gap in enumerate(gaps, 1) if gap]
