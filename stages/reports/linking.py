@@ -74,7 +74,7 @@ class ReportLinker:
             placed += self._place(statement, statements, recent, is_anaphoric)
         first = len(self.located)
         self.located += [Located(statement, section, sentence, text) for statement in placed]
-        named = [first + i for i, s in enumerate(placed) if s.is_positive and s.place.site]
+        named = [first + i for i, s in enumerate(placed) if s.is_positive and (s.place.site or s.place.side)]
         self._last = named or self._last
         if referred and not named:
             self._last, self._referred = [], (section, sentence, list(referred))
