@@ -170,8 +170,10 @@ class StatementReader:
         places = self._places.of(sentence, mention, groups, reach=reach)
         if rules.get("is_site_fixed"):
             return [p for p in places if p.site in rules["subject_sites"]] or [Place()]
-        if mention.site:
-            return at_site(places, mention.site)
+        if mention.site:  # "intraventricular or subdural haemorrhage"
+            joined = sentence.words[mention.start - 1] in self._joins - {","}
+            listed = [g for g in groups if joined and g.end == mention.start - 1]
+            return at_site(places, mention.site) + [p for g in listed for p in g.places if p.site]
         return places or [Place()]
 
     def _is_apart(self, sentence: Sentence, host: Mention, mention: Mention, groups: list[Group]) -> bool:

@@ -44,6 +44,9 @@ class PlaceLists:
         self._priority = {code: site.rules.get("priority", LOBAR_PRIORITY) for code, site in lexicon.sites.items()}
         self._sided = {code: site.rules.get("has_side", True) for code, site in lexicon.sites.items()}
         self._diagnoses = {code for code, finding in lexicon.findings.items() if finding.rules.get("is_diagnosis")}
+        self._unsited = {code for code, finding in lexicon.findings.items() if finding.rules.get("is_unsited")}
+        self._items = frozenset(map(str, words.get("list_items", ())))
+        self._directions = frozenset(map(str, words.get("directions", ())))
         self._white_matter = {code for code, site in lexicon.sites.items() if site.rules.get("is_white_matter")}
         self._fallback = lexicon.rules["white_matter"]["fallback"]
 
@@ -93,7 +96,9 @@ class PlaceLists:
             mention = resolved(sentence, named) if named.kind == "same_side" else named
             if mention is None or mention.kind not in ("site", "side", "white_matter"):
                 continue
-            if mention.kind == "side" and self._is_pronoun(sentence, mention):
+            if mention.kind == "side" and (
+                self._is_pronoun(sentence, mention) or self._is_direction(sentence, mention)
+            ):
                 continue
             link = self._link(sentence, run[-1][1], mention) if run else None
             if run and link is None:
@@ -111,6 +116,13 @@ class PlaceLists:
         gap = sentence.words[side.end : min(following, default=len(sentence.words))]
         return not following or len(gap) > MAX_ADJECTIVES or not self._breaks.isdisjoint(gap)
 
+    def _is_direction(self, sentence: Sentence, side: Mention) -> bool:
+        """Whether a side tells where the midline has gone: "a shift of 3 mm to the right"."""
+        lead = sentence.words[max(0, side.start - 2) : side.start]
+        if not self._directions.intersection(lead):
+            return False
+        return any(m.value in self._unsited and m.end <= side.start for m in sentence.of("finding", "change"))
+
     def _link(self, sentence: Sentence, one: Mention, other: Mention) -> str | None:
         if self._is_next_attribute(sentence, one, other):
             return None
@@ -119,6 +131,8 @@ class PlaceLists:
         if all(word in self._chain for word in gap):
             is_extended = any(one.end <= m.start < other.start for m in sentence.of("extension"))
             return "list" if is_extended else "chain"
+        if ":" in sentence.words[: one.start]:  # "two metastases: a lesion in the pons and a lesion in the insula"
+            gap = tuple(word for word in gap if word not in self._items)
         return "list" if all(word in self._chain or word in self._list for word in gap) else None
 
     def _is_next_attribute(self, sentence: Sentence, one: Mention, other: Mention) -> bool:

@@ -53,7 +53,10 @@ class Signals:
             if mention.value != finding or signal is None:
                 continue
             own = [self._sequences[word] for word in words if word in self._sequences]
-            run = None if own else self._run_of(sentence, mention, self._runs(sentence))
+            runs = [] if own else self._runs(sentence)
+            # "white matter hyperintensities in the frontal lobes on FLAIR"
+            after = [r for r in runs if r[0].start > mention.end and sentence.words[r[0].start - 1] == "on"]
+            run = self._run_of(sentence, mention, runs) or next(iter(after), None)
             pairs |= dict.fromkeys(own or [m.value for m in run or ()], signal)
         return pairs
 
