@@ -87,9 +87,9 @@ class StatementReader:
             for place in self._places.of(sentence, mention, groups, reach="phrase") or [Place()]
         ]
 
-    def continued(self, sentence: Sentence) -> list[Place]:
-        """Places of a sentence that names no finding but means one more of what was: "others are in the pons"."""
-        return [] if sentence.of("finding", "lesions") else self._proforms.leading(sentence)
+    def continued(self, sentence: Sentence) -> tuple[list[Place], str]:
+        """Where one more of what was named before lies, and whether it is certain: "others are in the pons"."""
+        return self._proforms.continued(sentence)
 
     def loose_signals(self, sentence: Sentence) -> dict[str, str]:
         """Signals of a sentence that names no place: they belong to what was said before."""

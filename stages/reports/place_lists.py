@@ -43,6 +43,7 @@ class PlaceLists:
         self._site_nouns = frozenset(map(str, words.get("site_nouns", ())))
         self._priority = {code: site.rules.get("priority", LOBAR_PRIORITY) for code, site in lexicon.sites.items()}
         self._sided = {code: site.rules.get("has_side", True) for code, site in lexicon.sites.items()}
+        self._spaces = {code for code, site in lexicon.sites.items() if site.rules.get("is_space")}
         self._diagnoses = {code for code, finding in lexicon.findings.items() if finding.rules.get("is_diagnosis")}
         self._unsited = {code for code, finding in lexicon.findings.items() if finding.rules.get("is_unsited")}
         self._items = frozenset(map(str, words.get("list_items", ())))
@@ -226,6 +227,11 @@ class PlaceLists:
     def _heads(self, sites: list[str]) -> list[str]:
         top = max((self._priority[site] for site in sites), default=0)
         return list(dict.fromkeys(site for site in sites if self._priority[site] == top))
+
+    def on_side(self, place: Place, side: str | None) -> Place:
+        """A place without a side on one, if it can lie there and is in tissue."""
+        is_open = place.side is None and place.site in self._sided and place.site not in self._spaces
+        return replace(place, side=side) if is_open and self._sided[str(place.site)] else place
 
     def merge(self, one: Place, other: Place) -> Place:
         """One place of two that name it together."""

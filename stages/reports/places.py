@@ -52,12 +52,17 @@ class Places:
         if self._diagnoses.isdisjoint(mention.values) or not any(place.site for place in places):
             return places
         further = [place for g in groups if self._is_extended(sentence, mention, g) for place in g.places]
+        sides = {place.side for place in places}
+        if self._is_head_last and len(sides) == 1:  # "left frontal infarct involving the insula"
+            further = [self._lists.on_side(place, next(iter(sides))) for place in further]
         return places + [place for place in further if all(place.site not in (None, one.site) for one in places)]
 
     def _is_extended(self, sentence: Sentence, mention: Mention, group: Group) -> bool:
         """Whether a finding is said to go on into a place: "thalamic haematoma with extension into the ventricle"."""
         cues = [m for m in sentence.of("extension") if mention.end <= m.start]
-        if not any(0 <= group.start - cue.end <= 1 for cue in cues) or sentence.has_cue(mention.end, group.start):
+        is_inside = any(group.start < cue.start and cue.end < group.end for cue in cues)
+        is_next = any(0 <= group.start - cue.end <= 1 for cue in cues)
+        if not (is_inside or is_next) or sentence.has_cue(mention.end, group.start):
             return False
         later = [m for m in sentence.of("finding") if mention.end <= m.start < group.start]
         return all(self._diagnoses.isdisjoint(m.values) for m in later)
