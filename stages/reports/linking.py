@@ -84,11 +84,11 @@ class ReportLinker:
         """What the sentence before named, at further places: "Others are in the pons"."""
         before = [one for one in self.located if (one.section, one.sentence) == (section, sentence - 1)]
         said = [one.statement for one in before if one.statement.assertion == "present"]
-        named = {s.finding: s for s in said if self._rules(s).get("is_diagnosis") and not s.is_description}
+        named = {s.finding: s for s in said if s.is_description or self._rules(s).get("is_diagnosis")}
+        solid = [s for s in named.values() if not self._rules(s).get("is_dependent")]
         return [
             replace(s, place=place, assertion=assertion, signals={}, size_mm=None, course=None, earlier_mm=None)
-            for s in named.values()
-            if not self._rules(s).get("is_dependent")
+            for s in solid or {s.finding: s for s in said if self._rules(s).get("is_dependent")}.values()
             for place in places
         ]
 

@@ -92,7 +92,9 @@ class Places:
             return [*own.places, *following.places]  # "generalised atrophy, most marked in the temporal lobes"
         if own is not None:
             needs_more = any(place.side is None or place.site is None for place in own.places)
-            return list(combine(own, following, self._lists.merge)) if following and needs_more else list(own.places)
+            if following and needs_more:
+                return list(combine(own, following, self._lists.merge))
+            return self._with_known_side(own, before)
         topic = before[-1] if before and self._reaches(sentence, before[-1], mention, reach) else None
         if (
             topic and following and all(p.site is None for p in topic.places)
@@ -102,6 +104,14 @@ class Places:
             return list(topic.places if contradict(topic, following) else combine(topic, following, self._lists.merge))
         chosen = (following or topic) if self._is_head_last else (topic or following)
         return list(chosen.places) if chosen else []
+
+    def _with_known_side(self, own: Group, before: list[Group]) -> list[Place]:
+        """Places with the side that the sentence gave the same site: "right hippocampus ... hippocampal atrophy"."""
+        known = [place for group in before if group.end <= own.start for place in group.places if place.side]
+        sides = {place.side for place in known if place.site == own.places[0].site}
+        if not self._is_head_last or len(own.places) > 1 or len(sides) != 1 or own.places[0].side:
+            return list(own.places)
+        return [replace(own.places[0], side=sides.pop())]
 
     def _is_whole(self, group: Group) -> bool:
         return any(place.site and self._priority[place.site] < LOBAR_PRIORITY for place in group.places)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,8 @@ from stages.reports.wordings import compounds, spellings
 # Width-preserving, so that spans in the plain text hold in the report. A hyphen or slash joins
 # words as a space does: "ring-enhancing", "T2/FLAIR".
 _PLAIN = str.maketrans("-–—‐‑/’‘“”，：；（）！？％＋＊０１２３４５６７８９．", "      ''\"\",:;()!?%+*0123456789.")
+# A dash between spaces parts clauses as a comma does.
+_DASH = re.compile(r"(?<=[A-Za-z] )[-–—](?= [A-Za-z])")
 _MAX_ABBREVIATION = 5
 #: After the code of a finding that a change makes only when said of one of its sites: "the hippocampus is small".
 OF_SITE = " of site"
@@ -41,7 +44,7 @@ class Entry:
 
 def plain(text: str) -> str:
     """Level out punctuation without moving a character."""
-    return text.translate(_PLAIN)
+    return _DASH.sub(",", text).translate(_PLAIN)
 
 
 class Vocabulary:

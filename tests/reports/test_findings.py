@@ -93,6 +93,15 @@ def test_gold(gold, language):
         ("No enhancement along the cavity to suggest a tumour.", {("enhancement", "absent"), ("mass", "absent")}),
         ("Nothing on diffusion to indicate an infarct.", {("infarct", "absent")}),
         ("None of the infarcts is haemorrhagic.", {("infarct", "present"), ("haemorrhage", "absent")}),
+        (
+            "A focus in the pons without restricted diffusion – old infarct.",
+            {("restricted_diffusion", "absent"), ("infarct", "present")},
+        ),
+        (
+            "A lesion with bright DWI and no enhancement, typical of a cyst.",
+            {("restricted_diffusion", "present"), ("enhancement", "absent"), ("cyst", "present")},
+        ),
+        ("Bright DWI spot in the pons without ADC correlate.", {("signal_abnormality", "present")}),
         ("Compared with the prior study the mass is larger.", {("mass", "present")}),
         ("No abnormal parenchymal signal or mass.", {("signal_abnormality", "absent"), ("mass", "absent")}),
     ],
@@ -188,6 +197,14 @@ def test_several_sites_are_several_statements(reader):
         ("Metastases in each occipital lobe, each of 5 mm.", "en", {("occipital_lobe", "bilateral")}),
         ("Bleeds at the grey-white junction of both frontal lobes.", "en", {("frontal_lobe", "bilateral")}),
         ("Bleeds at the grey-white junction.", "en", {("subcortical_white_matter", None)}),
+        ("Oedema and a midline shift of 3 mm to the right.", "en", {(None, None)}),
+        ("No intraventricular or subdural blood.", "en", {("lateral_ventricle", None), ("extra_axial", None)}),
+        (
+            "Two metastases: a 9 mm lesion in the left insula and a 6 mm lesion in the pons.",
+            "en",
+            {("insula", "left"), ("brainstem", None)},
+        ),
+        ("Left frontal glioma extending into the insula.", "en", {("frontal_lobe", "left"), ("insula", "left")}),
         ("Symmetrical infarcts in the thalami.", "en", {("thalamus", "bilateral")}),
         ("A mass with a cyst is present in the pons.", "en", {("brainstem", None)}),
         ("The lateral ventricles are dilated, left more than right.", "en", {("lateral_ventricle", "bilateral")}),
@@ -246,6 +263,14 @@ def test_signal_by_sequence(reader, text, signals):
         ),
         ("Bleeds in the pons and possibly a third in the left insula.", ("haemorrhage", "insula", "left", "uncertain")),
         ("No infarct except an old one in the left insula.", ("infarct", "insula", "left", "present")),
+        (
+            "Bleeds in the left insula. A further focus in the pons is questionable.",
+            ("haemorrhage", "brainstem", None, "uncertain"),
+        ),
+        (
+            "Right mesial temporal sclerosis with hippocampal atrophy.",
+            ("atrophy", "temporal_lobe", "right", "present"),
+        ),
         ("Swelling effaces the fourth ventricle.", ("oedema", None, None, "present")),
         (
             "Dilated third ventricle and periventricular oedema.",
