@@ -87,14 +87,8 @@ class Places:
             following = None
         if own is not None and following and contradict(own, following):
             following = None
-        is_graded = following and not self._chain.issuperset(sentence.words[mention.end : following.start])
-        if own is not None and following and is_graded and self._is_whole(own) and not self._is_whole(following):
-            return [*own.places, *following.places]  # "generalised atrophy, most marked in the temporal lobes"
         if own is not None:
-            needs_more = any(place.side is None or place.site is None for place in own.places)
-            if following and needs_more:
-                return list(combine(own, following, self._lists.merge))
-            return self._with_known_side(own, before)
+            return self._completed(sentence, mention, own, following, before)
         topic = before[-1] if before and self._reaches(sentence, before[-1], mention, reach) else None
         if (
             topic and following and all(p.site is None for p in topic.places)
@@ -104,6 +98,18 @@ class Places:
             return list(topic.places if contradict(topic, following) else combine(topic, following, self._lists.merge))
         chosen = (following or topic) if self._is_head_last else (topic or following)
         return list(chosen.places) if chosen else []
+
+    def _completed(
+        self, sentence: Sentence, mention: Mention, own: Group, following: Group | None, before: list[Group]
+    ) -> list[Place]:
+        """The places of an attribute, with what the phrase after the finding adds."""
+        gap = sentence.words[mention.end : following.start] if following else ()
+        is_graded = self._is_head_last and self._is_whole(own) and not self._chain.issuperset(gap)
+        if following and is_graded and not self._is_whole(following):
+            return [*own.places, *following.places]  # "generalised atrophy, most marked in the temporal lobes"
+        if following and any(place.side is None or place.site is None for place in own.places):
+            return list(combine(own, following, self._lists.merge))
+        return self._with_known_side(own, before)
 
     def _with_known_side(self, own: Group, before: list[Group]) -> list[Place]:
         """Places with the side that the sentence gave the same site: "right hippocampus ... hippocampal atrophy"."""
