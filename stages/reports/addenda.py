@@ -10,8 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from stages.reports.headers import any_of
-from stages.reports.linking import Located
-from stages.reports.utterances import Statement
+from stages.reports.utterances import Located, Statement
 
 #: Section whose statements go before those of the others.
 ADDENDUM = "addendum"

@@ -224,6 +224,8 @@ class Assertions:
                 continue
             if self._joins_sequences(sentence, index):
                 continue
+            if any(doubt.start == index + 1 for doubt in sentence.of("uncertainty_before")):
+                return True
             has_alternative = self._alternatives.intersection(words[index : _segment_end(sentence, mention.start)])
             if has_alternative and not self._opens_clause(sentence, index, mention):
                 continue

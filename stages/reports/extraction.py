@@ -22,7 +22,7 @@ from stages.reports.addenda import ADDENDUM, Addenda
 from stages.reports.findings import StatementReader
 from stages.reports.languages import LanguageCheck
 from stages.reports.lexicon import LANGUAGES, Lexicon
-from stages.reports.linking import Located, ReportLinker
+from stages.reports.linking import ReportLinker
 from stages.reports.mentions import REFERRING, mention_rows, placed
 from stages.reports.persons import with_persons
 from stages.reports.scrubbing import Scrubber
@@ -30,6 +30,7 @@ from stages.reports.sections import OTHER_STUDY, REPORTED, SectionReader, detect
 from stages.reports.sentences import SentenceReader
 from stages.reports.sources.base import Columns, RawReport, Source
 from stages.reports.studies import ExaminationReader
+from stages.reports.utterances import Located
 from stages.reports.vocabulary import Entry
 
 _BATCH = 500

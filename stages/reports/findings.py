@@ -18,6 +18,7 @@ from stages.reports.proforms import Proforms
 from stages.reports.sentences import Mention, Sentence
 from stages.reports.signals import Signal, Signals, anchor_of, is_told
 from stages.reports.subjects import Subjects
+from stages.reports.undisturbed import Undisturbed
 from stages.reports.utterances import Statement, settled, span_of
 
 _MAX_SUBJECT_GAP = 4
@@ -35,7 +36,6 @@ class StatementReader:
         self._spots = lexicon.rules["descriptions"]["spots"]
         self._multiple = tuple(map(str, words["multiple"]))
         self._anaphors = tuple(map(str, words["anaphors"]))
-        self._nouns = frozenset(map(str, words.get("lesion_nouns", ())))
         self._conclusions = frozenset(map(str, words["conclusions"]))
         self._joins = frozenset(map(str, words["coordinations"]))
         self._steps = (self._joins | frozenset(map(str, words["prepositions"]))) - {","}
@@ -49,6 +49,7 @@ class StatementReader:
         self._signals = Signals(words)
         self._proforms = Proforms(words, self._assertions, self._places)
         self._courses = Courses(words)
+        self._undisturbed = Undisturbed(lexicon, language, self._assertions, self._places)
         self._subjects = Subjects(lexicon, language, self._assertions)
         self._denied_signals = DeniedSignals(lexicon, words, self._assertions, self._places)
 
@@ -92,9 +93,9 @@ class StatementReader:
             for place in self._places.of(sentence, mention, groups, reach="phrase") or [Place()]
         ]
 
-    def continued(self, sentence: Sentence) -> list[Place]:
-        """Places of a sentence that names no finding but means one more of what was: "others are in the pons"."""
-        return [] if sentence.of("finding", "lesions") else self._proforms.leading(sentence)
+    def continued(self, sentence: Sentence) -> tuple[list[Place], str]:
+        """Where one more of what was named before lies, and whether it is certain: "others are in the pons"."""
+        return self._proforms.continued(sentence)
 
     def loose_signals(self, sentence: Sentence) -> dict[str, str]:
         """Signals of a sentence that names no place: they belong to what was said before."""
@@ -179,8 +180,11 @@ class StatementReader:
         places = self._places.of(sentence, mention, groups, reach=reach)
         if rules.get("is_site_fixed"):
             return [p for p in places if p.site in rules["subject_sites"]] or [Place()]
-        if mention.site:
-            return at_site(self._with_side(sentence, mention, groups, places), mention.site)
+        if mention.site:  # "intraventricular or subdural haemorrhage"
+            joined = sentence.words[mention.start - 1] in self._joins - {","}
+            listed = [g for g in groups if joined and g.end == mention.start - 1]
+            own = at_site(self._with_side(sentence, mention, groups, places), mention.site)
+            return own + [p for g in listed for p in g.places if p.site]
         return places or [Place()]
 
     def _with_side(self, sentence: Sentence, mention: Mention, groups: list[Group], places: list[Place]) -> list[Place]:
@@ -257,7 +261,7 @@ class StatementReader:
         self, sentence: Sentence, groups: list[Group], signals: list[Signal], *, is_spots: bool
     ) -> Iterator[Statement]:
         """Lesions and signal changes without a name."""
-        yield from self._undisturbed(sentence, groups)
+        yield from self._undisturbed.places(sentence, groups)
         anchors = [*sentence.of("lesions"), *(signal.mention for signal in signals if signal.signal != "iso")]
         for anchor in sorted(set(anchors), key=lambda mention: mention.start):
             assertion = self._assertions.of(sentence, anchor)
@@ -277,20 +281,6 @@ class StatementReader:
         """Whether a noun only bears what is denied: "no enhancing lesion"."""
         beside = [m for m in sentence.of("finding") if m.end == anchor.start]
         return any(self._assertions.of(sentence, m) == "absent" for m in beside)
-
-    def _undisturbed(self, sentence: Sentence, groups: list[Group]) -> Iterator[Statement]:
-        """Places that nothing is seen in, or none named: "no abnormal signal in the brainstem"."""
-        denials = [m for m in sentence.of("normality") if self._assertions.denies(sentence, m)]
-        nouns = [m for m in sentence.of("lesions") if self._assertions.of(sentence, m) == "absent"]
-        is_of_all = any(self._normal in m.values for m in sentence.of("subject"))
-        for denial in denials + nouns:
-            words = sentence.words[denial.start : denial.end]
-            places = self._places.of(sentence, denial, groups, reach="clause")
-            sited = [place for place in places if place.site] if denial in denials else []
-            if not places and not is_of_all and "signal" in words:
-                sited = [Place()]
-            for place in sited if not self._nouns.isdisjoint(words) else ():
-                yield Statement(self._default, place, "absent", span_of(sentence, denial), is_description=True)
 
     def _with_signals(self, statement: Statement, pairs: dict[str, str]) -> Statement:
         rules = self._rules(statement.finding)

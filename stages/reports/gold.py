@@ -18,7 +18,7 @@ from scipy.optimize import linear_sum_assignment
 from stages.artifacts.columns import ASSERTIONS
 from stages.artifacts.extraction_tables import GOLD_PARTS
 from stages.reports.lexicon import Lexicon
-from stages.reports.linking import Located
+from stages.reports.utterances import Located
 
 _RIGHT, _SPURIOUS, _MISSED = range(3)
 _INTERVAL = (2.5, 97.5)

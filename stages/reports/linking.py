@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from stages.reports.lexicon import Lexicon
 from stages.reports.placement import Place
-from stages.reports.utterances import Statement
+from stages.reports.repetitions import merged, without_vaguer
+from stages.reports.utterances import Located, Statement
 
 # A place carries over to what depends on it for so many sentences.
 _MAX_CARRY = 2
 # Of three: in the white matter, in spots, in a report that names a disease of the white matter.
 _MIN_HINTS = 2
-
-
-@dataclass(frozen=True)
-class Located:
-    """A statement and where in its report it stands."""
-
-    statement: Statement
-    section: str
-    sentence: int
-    text: str
 
 
 @dataclass
@@ -50,7 +41,7 @@ class ReportLinker:
         loose_signals: dict[str, str],
         loose_size_mm: float | None = None,
         referred: Sequence[Place] = (),
-        continued: Sequence[Place] = (),
+        continued: tuple[Sequence[Place], str] = ((), "present"),
     ) -> None:
         """Take in the statements of the next sentence.
 
@@ -63,10 +54,10 @@ class ReportLinker:
             loose_signals: signals for what was said before, used if the sentence says nothing itself.
             loose_size_mm: a size for what was said before, likewise.
             referred: places of what the sentence only refers to; what depends on a place may lie there.
-            continued: places that hold one more of what the sentence before named.
+            continued: places that hold one more of what the sentence before named, and whether that is certain.
         """
-        if continued and not any(statement.is_positive for statement in statements):
-            statements = [*statements, *self._continued(continued, section, sentence)]
+        if continued[0] and all(s.is_description or not s.is_positive for s in statements):
+            statements = self._continued(*continued, section, sentence) or statements
         if not any(statement.is_positive for statement in statements):
             self._add_signals(loose_signals, section, sentence)
             self._add_size(loose_size_mm, section, sentence)
@@ -76,7 +67,7 @@ class ReportLinker:
             placed += self._place(statement, statements, recent, is_anaphoric)
         first = len(self.located)
         self.located += [Located(statement, section, sentence, text) for statement in placed]
-        named = [first + i for i, s in enumerate(placed) if s.is_positive and s.place.site]
+        named = [first + i for i, s in enumerate(placed) if s.is_positive and (s.place.site or s.place.side)]
         self._last = named or self._last
         if referred and not named:
             self._last, self._referred = [], (section, sentence, list(referred))
@@ -85,21 +76,21 @@ class ReportLinker:
         """The statements of the report, one for each finding, site, side and assertion."""
         located = self._explain(self._name_spots(self.located))
         located = [self._with_default_site(one) for one in located]
-        located = _without_vaguer(_merge(located), self.apart)
+        located = without_vaguer(merged(located), self.apart)
         normal = self.lexicon.rules["descriptions"]["normal"]
         positive = {one.statement.finding for one in located if one.statement.is_positive}
         located = [one for one in located if not (one.statement.is_anatomy and one.statement.finding in positive)]
         return [one for one in located if one.statement.finding != normal or positive == {normal}]
 
-    def _continued(self, places: Sequence[Place], section: str, sentence: int) -> list[Statement]:
+    def _continued(self, places: Sequence[Place], assertion: str, section: str, sentence: int) -> list[Statement]:
         """What the sentence before named, at further places: "Others are in the pons"."""
         before = [one for one in self.located if (one.section, one.sentence) == (section, sentence - 1)]
         said = [one.statement for one in before if one.statement.assertion == "present"]
-        named = {s.finding: s for s in said if self._rules(s).get("is_diagnosis") and not s.is_description}
+        named = {s.finding: s for s in said if s.is_description or self._rules(s).get("is_diagnosis")}
+        solid = [s for s in named.values() if not self._rules(s).get("is_dependent")]
         return [
-            replace(s, place=place, size_mm=None, course=None, earlier_mm=None)
-            for s in named.values()
-            if not self._rules(s).get("is_dependent")
+            replace(s, place=place, assertion=assertion, signals={}, size_mm=None, course=None, earlier_mm=None)
+            for s in solid or {s.finding: s for s in said if self._rules(s).get("is_dependent")}.values()
             for place in places
         ]
 
@@ -273,46 +264,3 @@ class ReportLinker:
         if place.site is not None or default is None:
             return one
         return replace(one, statement=replace(one.statement, place=replace(place, site=default)))
-
-
-def _merge(located: Iterable[Located]) -> list[Located]:
-    """Keep one statement for each finding, site, side and assertion, with the signals of all."""
-    merged: dict[tuple, Located] = {}
-    for one in located:
-        said = one.statement
-        key = (said.finding, said.place.site, said.place.side, said.assertion)
-        if key not in merged:
-            merged[key] = one
-            continue
-        kept = merged[key].statement
-        size_mm = kept.size_mm if kept.size_mm is not None else said.size_mm
-        joined = replace(
-            kept,
-            signals={**said.signals, **kept.signals},
-            size_mm=size_mm,
-            course=kept.course or said.course,
-            earlier_mm=kept.earlier_mm if kept.earlier_mm is not None else said.earlier_mm,
-        )
-        merged[key] = replace(merged[key], statement=joined)
-    return list(merged.values())
-
-
-def _without_vaguer(located: list[Located], apart: frozenset[str]) -> list[Located]:
-    """Drop what another statement says more precisely or more firmly."""
-    return [
-        one
-        for one in located
-        if (one.statement.finding in apart and not one.statement.is_positive)
-        or not any(_is_vaguer(one.statement, other.statement) for other in located)
-    ]
-
-
-def _is_vaguer(one: Statement, other: Statement) -> bool:
-    if one is other or one.finding != other.finding or one.is_positive != other.is_positive:
-        return False
-    fits_site = one.place.site in (None, other.place.site)
-    fits_side = one.place.side in (None, other.place.side)
-    is_less = (one.place.site, one.place.side) != (other.place.site, other.place.side)
-    is_weaker = one.assertion == "uncertain" and other.assertion == "present"
-    is_firmer = one.assertion == "present" and other.assertion == "uncertain"
-    return fits_site and fits_side and (is_weaker or (is_less and not is_firmer))

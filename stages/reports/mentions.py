@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from stages.reports.linking import Located
+from stages.reports.utterances import Located
 
 #: Sections that speak of other times, and the kind of what they mention.
 REFERRING = {"history": "history", "comparison": "comparison"}

@@ -9,6 +9,8 @@ from stages.reports.sentences import Mention, Sentence
 
 #: Words that may part a side from its site, or a place from what it holds.
 MAX_ADJECTIVES = 4
+#: Of sites that are named by their lobe alone.
+LOBAR_PRIORITY = 1
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ class Proforms:
     def __init__(self, language: Mapping[str, Any], assertions: Assertions, places: Places) -> None:
         self._words = frozenset(map(str, language.get("proforms", ())))
         self._fillers = frozenset(map(str, language.get("proform_fillers", ())))
+        self._further = frozenset(map(str, language.get("further", ())))
         self._assertions = assertions
         self._places = places
 
@@ -41,13 +42,30 @@ class Proforms:
                 mention = Mention("finding", host.values, index, index + 1)
                 yield Statement(host.value, place, assertion, span_of(sentence, mention))
 
-    def leading(self, sentence: Sentence) -> list[Place]:
+    def continued(self, sentence: Sentence) -> tuple[list[Place], str]:
+        """Where one more of what the sentence before named lies, and whether it is certain."""
+        if not self._words or sentence.of("finding", "signal", "pair", "sequence"):
+            return [], "present"
+        noun = next(iter(sentence.of("lesions")), None)
+        if noun is None:
+            return self._leading(sentence), "present"
+        groups = self._places.groups(sentence) if self._is_further(sentence, noun) else []
+        places = self._places.of(sentence, noun, groups, reach="phrase") if groups else []
+        assertion = self._assertions.of(sentence, noun)
+        return [place for place in places if place.site and assertion in ("present", "uncertain")], assertion
+
+    def _leading(self, sentence: Sentence) -> list[Place]:
         """Places of a sentence that such a word opens."""
         start = 1 if sentence.words[0] == "the" else 0
         if sentence.words[start : start + 1] == () or sentence.words[start] not in self._words:
             return []
         group = self._place_of(sentence, start, self._places.groups(sentence))
         return list(group.places) if group else []
+
+    def _is_further(self, sentence: Sentence, noun: Mention) -> bool:
+        """Whether a noun that opens a sentence means one more of the same: "a further focus"."""
+        lead = sentence.words[: noun.start]
+        return len(lead) <= _MAX_FILLERS and not self._further.isdisjoint(lead)
 
     def _place_of(self, sentence: Sentence, index: int, groups: list[Group]) -> Group | None:
         group = next((one for one in groups if one.start > index), None)

@@ -53,7 +53,10 @@ class Signals:
             if mention.value != finding or signal is None:
                 continue
             own = [self._sequences[word] for word in words if word in self._sequences]
-            run = None if own else self._run_of(sentence, mention, self._runs(sentence))
+            runs = [] if own else self._runs(sentence)
+            # "white matter hyperintensities in the frontal lobes on FLAIR"
+            after = [r for r in runs if r[0].start > mention.end and sentence.words[r[0].start - 1] == "on"]
+            run = self._run_of(sentence, mention, runs) or next(iter(after), None)
             pairs |= dict.fromkeys(own or [m.value for m in run or ()], signal)
         return pairs
 
@@ -104,7 +107,10 @@ class Signals:
         is_topic = not self._prepositions and "," not in gap_before
         if before and (is_topic or self._is_joined(gap_before)):
             return before
+        if before and before[-1].end == 1 and sentence.words[1] == ":" and self._prepositions:
+            return before  # "DWI: a bright spot in the pons"
         is_near = self._prepositions.intersection(gap_after) and len(gap_after) <= _MAX_GAP
+        is_near = is_near and not (after and self._prepositions and sentence.has_cue(mention.end, after[0].start))
         return after if after and is_near and "," not in gap_after else None
 
     def _is_head(self, sentence: Sentence, mention: Mention, gap_before: tuple[str, ...] | None) -> bool:

@@ -58,20 +58,15 @@ class Subjects:
             for code, subject in self._subjects(sentence, mention):
                 if mention.values and code not in mention.values:
                     continue
-                if code == self._normal and self._is_attribute_of_other(sentence, subject):
-                    continue
-                if code == self._normal:
+                if code == self._normal and not self._is_attribute_of_other(sentence, subject):
                     yield Statement(code, Place(), self._doubt(sentence, mention), span)
                 elif self._is_denied(code) and not self._is_loose(sentence, subject):
                     for place in self._place(code, subject, groups):
                         yield Statement(code, place, "absent", span, is_anatomy=True)
-            if self._is_all(sentence, mention):
-                yield Statement(self._normal, Place(), self._doubt(sentence, mention), span)
-        for mention in sentence.of("normal_alone"):
-            if is_cut_off(sentence, mention):
-                continue
-            if not sentence.of("other", "site", "subject") or self._is_spaced:
-                yield Statement(self._normal, Place(), self._doubt(sentence, mention), span_of(sentence, mention))
+        alone = sentence.of("normal_alone") if self._is_spaced or not sentence.of("other", "site", "subject") else []
+        alone = [mention for mention in alone if not is_cut_off(sentence, mention)]
+        for mention in [*alone, *(m for m in sentence.of("normality") if self._is_all(sentence, m))]:
+            yield Statement(self._normal, Place(), self._doubt(sentence, mention), span_of(sentence, mention))
 
     def _is_attribute_of_other(self, sentence: Sentence, subject: Mention) -> bool:
         """Whether a subject only tells which other anatomy is normal: "the intracranial flow voids"."""

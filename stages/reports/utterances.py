@@ -1,4 +1,4 @@
-"""What a sentence says of one finding, before it is linked to its report."""
+"""What a sentence says of one finding, and where that stands in its report."""
 
 from __future__ import annotations
 
@@ -42,6 +42,16 @@ class Statement:
     def is_positive(self) -> bool:
         """Whether it says that something is, or may be, there."""
         return self.assertion != "absent"
+
+
+@dataclass(frozen=True)
+class Located:
+    """A statement and where in its report it stands."""
+
+    statement: Statement
+    section: str
+    sentence: int
+    text: str
 
 
 def span_of(sentence: Sentence, mention: Mention) -> tuple[int, int]:

@@ -90,6 +90,24 @@ def test_gold(gold, language):
         ("There is no new haemorrhage.", set()),
         ("Lesion with restricted diffusion.", {("restricted_diffusion", "present")}),
         ("The only abnormality is a developmental venous anomaly.", set()),
+        ("An equivocal T2 and FLAIR hyperintense area in the pons.", {("signal_abnormality", "uncertain")}),
+        ("No T2 and FLAIR hyperintense lesion in the pons.", {("signal_abnormality", "absent")}),
+        ("Gliosis, possibly from an old infarct.", {("encephalomalacia", "present"), ("infarct", "uncertain")}),
+        ("Gliosis from an old infarct.", {("encephalomalacia", "present")}),
+        ("No enhancement along the cavity to suggest a tumour.", {("enhancement", "absent"), ("mass", "absent")}),
+        ("Nothing on diffusion to indicate an infarct.", {("infarct", "absent")}),
+        ("None of the infarcts is haemorrhagic.", {("infarct", "present"), ("haemorrhage", "absent")}),
+        (
+            "A focus in the pons without restricted diffusion – old infarct.",
+            {("restricted_diffusion", "absent"), ("infarct", "present")},
+        ),
+        (
+            "A lesion with bright DWI and no enhancement, typical of a cyst.",
+            {("restricted_diffusion", "present"), ("enhancement", "absent"), ("cyst", "present")},
+        ),
+        ("Bright DWI spot in the pons without ADC correlate.", {("signal_abnormality", "present")}),
+        ("Compared with the prior study the mass is larger.", {("mass", "present")}),
+        ("No abnormal parenchymal signal or mass.", {("signal_abnormality", "absent"), ("mass", "absent")}),
     ],
 )
 def test_assertion_scope(reader, text, expected):
@@ -269,6 +287,35 @@ def test_several_sites_are_several_statements(reader):
             "en",
             {("lateral_ventricle", None), ("third_ventricle", None), ("fourth_ventricle", None)},
         ),
+        (
+            "Infarcts in both cerebral hemispheres and the left thalamus.",
+            "en",
+            {(None, "bilateral"), ("thalamus", "left")},
+        ),
+        ("Metastases in each occipital lobe, each of 5 mm.", "en", {("occipital_lobe", "bilateral")}),
+        ("Bleeds at the grey-white junction of both frontal lobes.", "en", {("frontal_lobe", "bilateral")}),
+        ("Bleeds at the grey-white junction.", "en", {("subcortical_white_matter", None)}),
+        ("Oedema and a midline shift of 3 mm to the right.", "en", {(None, None)}),
+        ("No intraventricular or subdural blood.", "en", {("lateral_ventricle", None), ("extra_axial", None)}),
+        (
+            "Two metastases: a 9 mm lesion in the left insula and a 6 mm lesion in the pons.",
+            "en",
+            {("insula", "left"), ("brainstem", None)},
+        ),
+        ("Left frontal glioma extending into the insula.", "en", {("frontal_lobe", "left"), ("insula", "left")}),
+        ("Symmetrical infarcts in the thalami.", "en", {("thalamus", "bilateral")}),
+        ("A mass with a cyst is present in the pons.", "en", {("brainstem", None)}),
+        ("The lateral ventricles are dilated, left more than right.", "en", {("lateral_ventricle", "bilateral")}),
+        (
+            "Global atrophy, worst in the parietal lobes.",
+            "en",
+            {("whole_brain", None), ("parietal_lobe", None)},
+        ),
+        (
+            "Infarcts in the pons and, on both sides, the thalami. Others are located in the left insula.",
+            "en",
+            {("brainstem", None), ("thalamus", "bilateral"), ("insula", "left")},
+        ),
         ("右侧大面积脑梗死，累及岛叶及颞叶。", "zh", {("insula", "right"), ("temporal_lobe", "right")}),
         ("双侧丘脑梗死，以左侧为著。", "zh", {("thalamus", "bilateral")}),
         ("脑转移瘤，以右侧小脑半球者最大。", "zh", {("cerebellum", "right")}),
@@ -288,6 +335,66 @@ def test_signals_of_one_lesion_are_one_statement(reader):
     (said,) = statements(reader, "A 25 mm mass in the left insula, hypointense on T1 and hyperintense on T2 and FLAIR.")
     assert said.signals == {"T1": "low", "T2": "high", "FLAIR": "high"}
     assert said.size_mm == 25
+
+
+@pytest.mark.parametrize(
+    ("text", "signals"),
+    [
+        ("Hyperintense T2, hypointense T1 mass in the left insula.", {"T2": "high", "T1": "low"}),
+        ("T2 hyperintense, T1 hypointense mass in the left insula.", {"T2": "high", "T1": "low"}),
+        ("Hyperintense FLAIR/DWI, T1WI isointense mass.", {"FLAIR": "high", "DWI": "high", "T1": "iso"}),
+        ("White matter T2 hyperintensities in the frontal lobes.", {"T2": "high"}),
+        ("Haematoma in the left insula with blooming on gradient echo.", {"SWI": "low"}),
+        ("A mass in the pons does not suppress on FLAIR.", {"FLAIR": "high"}),
+    ],
+)
+def test_signal_by_sequence(reader, text, signals):
+    assert [one.signals for one in statements(reader, text) if one.signals] == [signals]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            "Infarcts in the left insula and right thalamus, the latter with haemorrhage.",
+            ("haemorrhage", "thalamus", "right", "present"),
+        ),
+        ("Bleeds in the pons and possibly a third in the left insula.", ("haemorrhage", "insula", "left", "uncertain")),
+        ("No infarct except an old one in the left insula.", ("infarct", "insula", "left", "present")),
+        (
+            "Bleeds in the left insula. A further focus in the pons is questionable.",
+            ("haemorrhage", "brainstem", None, "uncertain"),
+        ),
+        (
+            "Right mesial temporal sclerosis with hippocampal atrophy.",
+            ("atrophy", "temporal_lobe", "right", "present"),
+        ),
+        ("Swelling effaces the fourth ventricle.", ("oedema", None, None, "present")),
+        (
+            "Dilated third ventricle and periventricular oedema.",
+            ("oedema", "periventricular_white_matter", None, "present"),
+        ),
+        (
+            "Old left thalamic infarct. The ipsilateral lateral ventricle is dilated.",
+            ("ventriculomegaly", "lateral_ventricle", "left", "present"),
+        ),
+        (
+            "The left hippocampus is small and bright on FLAIR.",
+            ("signal_abnormality", "temporal_lobe", "left", "present"),
+        ),
+    ],
+)
+def test_places_of_what_is_said_beside_another_finding(reader, text, expected):
+    said = codes(reader, text)
+    assert expected in said
+    assert [one for one in said if one[::3] == expected[::3]] == [expected]
+
+
+def test_normal_anatomy_beside_the_same_finding_is_no_statement(reader):
+    said = codes(reader, "Dilated lateral ventricles with a normal fourth ventricle.")
+    assert said == {("ventriculomegaly", "lateral_ventricle", None, "present")}
+    assert codes(reader, "No mass. The intracranial flow voids are preserved.") == {("mass", None, None, "absent")}
+    assert ("normal", None, None, "present") in codes(reader, "Normal for age. No mass.")
 
 
 def test_chinese_relaxation_terms(reader):

@@ -7,9 +7,8 @@ import pytest
 
 from stages.reports.gold import load_gold, score, summarise, tally
 from stages.reports.lexicon import Lexicon
-from stages.reports.linking import Located
 from stages.reports.placement import Place
-from stages.reports.utterances import Statement
+from stages.reports.utterances import Located, Statement
 
 LEXICON = Lexicon.load("head_mri")
 GOLD = Path(__file__).parents[1] / "gold"
