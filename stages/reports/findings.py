@@ -42,6 +42,7 @@ class StatementReader:
         self._properties = frozenset(map(str, words.get("properties", ())))
         self._language = language
         self._is_spaced = language == "en"
+        self._hostless = REFERENCES if self._is_spaced else (*REFERENCES, "absent")
         self._assertions = Assertions(words)
         self._places = Places(lexicon, language)
         self._signals = Signals(words)
@@ -150,7 +151,7 @@ class StatementReader:
             return [Place()]
         earlier = [m for m in sentence.of("finding") if m.end <= mention.start]
         hosts = [m for m in earlier if self._rules(m.value).get("is_diagnosis")]
-        has_host = any(self._assertions.of(sentence, m) not in REFERENCES for m in hosts)
+        has_host = any(self._assertions.of(sentence, m) not in self._hostless for m in hosts)
         is_restated = self._concludes(sentence, mention) or mention.site or assertion == "uncertain"
         is_extension = is_restated and any(m.value == mention.value for m in earlier)
         can_part = rules.get("is_widespread") and earlier and assertion != "uncertain"

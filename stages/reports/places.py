@@ -122,13 +122,9 @@ class Places:
             return list(combine(following, topic, self._merge))
         if topic and following and all(p.site is None for p in following.places):  # "Cerebellum: lacune on the right"
             return list(topic.places if contradict(topic, following) else combine(topic, following, self._merge))
-        if (
-            topic
-            and len(before) > 1
-            and self._is_largest(sentence, topic)
-            and self._dependent.isdisjoint(mention.values)
-        ):
-            return [*before[-2].places, *topic.places]
+        is_of_all = len(before) > 1 and self._dependent.isdisjoint(mention.values)
+        if is_of_all and self._is_largest(sentence, before[-1]):
+            return [*before[-2].places, *before[-1].places]
         chosen = (following or topic) if self._is_head_last else (topic or following)
         return list(chosen.places) if chosen else []
 
