@@ -39,6 +39,7 @@ class StatementReader:
         self._joins = frozenset(map(str, words["coordinations"]))
         self._steps = (self._joins | frozenset(map(str, words["prepositions"]))) - {","}
         self._vague = frozenset(map(str, words.get("vague_findings", ())))
+        self._fluid = {code for code, site in lexicon.sites.items() if site.rules.get("is_fluid")}
         self._properties = frozenset(map(str, words.get("properties", ())))
         self._language = language
         self._is_spaced = language == "en"
@@ -166,9 +167,20 @@ class StatementReader:
         places = self._places.of(sentence, mention, groups, reach=reach)
         if rules.get("is_site_fixed"):
             return [p for p in places if p.site in rules["subject_sites"]] or [Place()]
+        if mention.site and (described := self._described_place(sentence, mention, groups)):
+            return described
         if mention.site:
             return at_site(self._with_side(sentence, mention, groups, places), mention.site)
         return places or [Place()]
+
+    def _described_place(self, sentence: Sentence, mention: Mention, groups: list[Group]) -> list[Place]:
+        """The place of what was described before its name told a usual site: 侧脑室肿物, 脑膜瘤可能."""
+        alike = [m for m in sentence.of("finding") if m.end <= mention.start and m.value == mention.value]
+        if self._is_spaced or not alike or alike[-1].site:
+            return []
+        places = self._places.of(sentence, alike[-1], groups, reach="sentence")
+        is_open = self._rules(mention.value).get("is_placed_by_description")
+        return [p for p in places if p.site and (is_open or p.site in self._fluid)]
 
     def _with_side(self, sentence: Sentence, mention: Mention, groups: list[Group], places: list[Place]) -> list[Place]:
         """Places that tell the side of a finding which itself tells its site: 垂体右侧份见结节, 考虑垂体微腺瘤."""

@@ -43,6 +43,7 @@ class Places:
         self._is_head_last = language == "en"
         self._priority = {code: site.rules.get("priority", _LOBAR_PRIORITY) for code, site in lexicon.sites.items()}
         self._sided = {code: site.rules.get("has_side", True) for code, site in lexicon.sites.items()}
+        self._carried = {code: site.rules.get("carried_sides", ()) for code, site in lexicon.sites.items()}
         self._measured = re.compile(r"\d+(?:[.,]\d+)?(?:mm|cm)?|mm|cm|x")
         self._diagnoses = {code for code, finding in lexicon.findings.items() if finding.rules.get("is_diagnosis")}
         self._pushed = {code for code, finding in lexicon.findings.items() if finding.rules.get("is_of_neighbour")}
@@ -298,7 +299,7 @@ class Places:
                 following.side, following.is_side_first = self._fit(item.side, following), True
 
     def _fit(self, side: str, item: Item) -> str | None:
-        return side if not item.sites or any(self._sided[site] for site in item.sites) else None
+        return side if not item.sites or any(self._sided[s] or side in self._carried[s] for s in item.sites) else None
 
     def _places(self, item: Item) -> Iterator[Place]:
         is_white_matter = item.is_white_matter or any(site in self._white_matter for site in item.sites)

@@ -75,7 +75,9 @@ class Signals:
         if after and gap_after and gap_after[0] in self._prepositions and self._is_joined(gap_after):
             return after
         gap_before = sentence.words[before[-1].end : mention.start] if before else ()
-        is_topic = not self._prepositions and "," not in gap_before
+        # "SWI示微出血灶，呈低信号"
+        is_shown = gap_before[:1] == ("示",) and sentence.words[mention.start - 1] == "呈"
+        is_topic = not self._prepositions and ("," not in gap_before or is_shown)
         if before and (is_topic or self._is_joined(gap_before)):
             return before
         is_near = self._prepositions.intersection(gap_after) and len(gap_after) <= _MAX_GAP

@@ -63,10 +63,13 @@ class Subjects:
                 elif self._is_denied(code) and not self._is_loose(sentence, subject):
                     for place in self._place(code, subject, groups):
                         yield Statement(code, place, "absent", span)
+        yield from self._normal_alone(sentence)
+
+    def _normal_alone(self, sentence: Sentence) -> Iterator[Statement]:
+        if sentence.of("other", "site", "subject") and not self._is_spaced:
+            return
         for mention in sentence.of("normal_alone"):
-            if is_cut_off(sentence, mention):
-                continue
-            if not sentence.of("other", "site", "subject") or self._is_spaced:
+            if not is_cut_off(sentence, mention):
                 yield Statement(self._normal, Place(), self._doubt(sentence, mention), span_of(sentence, mention))
 
     def _is_predicate(self, sentence: Sentence, subject: Mention, change: Mention) -> bool:
