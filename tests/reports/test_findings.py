@@ -175,6 +175,9 @@ def test_a_doubted_name_doubts_what_it_names_in_chinese(reader, text, expected):
             {("mass", None, "bilateral"), ("mass", "cerebellum", "left"), ("mass", "occipital_lobe", "right")},
         ),
         ("左侧枕叶皮髓质交界区微出血。", {("haemorrhage", "occipital_lobe", "left")}),
+        ("右侧侧脑室肿块，脑膜瘤与室管膜瘤待鉴别。", {("mass", "lateral_ventricle", "right")}),
+        ("左侧颞极囊性灶，考虑蛛网膜囊肿。", {("cyst", "temporal_lobe", "left")}),
+        ("右侧内囊及大脑脚梗死。", {("infarct", "internal_capsule", "right"), ("infarct", "brainstem", "right")}),
         ("右侧顶叶近中线区水肿。", {("oedema", "parietal_lobe", "right")}),
         ("左侧顶叶肿瘤切除术后，术区见环形强化，术后改变？", {("enhancement", "parietal_lobe", "left")}),
         (
@@ -308,6 +311,7 @@ def test_chinese_relaxation_terms(reader):
         ("右侧额叶等T1稍长T2信号占位。", {"T1": "iso", "T2": "high"}),
         ("右侧额叶短T1短T2信号占位。", {"T1": "high", "T2": "low"}),
         ("右侧额叶占位,T1WI呈等信号,T2WI呈稍高信号,DWI呈低信号。", {"T1": "iso", "T2": "high", "DWI": "low"}),
+        ("SWI示右侧丘脑微出血，呈点状低信号。", {"SWI": "low"}),
     ],
 )
 def test_signal_by_sequence_in_chinese(reader, text, signals):
