@@ -12,11 +12,12 @@ from stages.reports.courses import Courses
 from stages.reports.denied_signals import DeniedSignals
 from stages.reports.lexicon import Lexicon
 from stages.reports.measures import sizes, with_sizes
-from stages.reports.placement import Group, Place, at_site
+from stages.reports.placement import Group, Place
 from stages.reports.places import Places
 from stages.reports.sentences import Mention, Sentence
 from stages.reports.signals import Signal, Signals, anchor_of, is_told
 from stages.reports.subjects import Subjects
+from stages.reports.usual_sites import UsualSites
 from stages.reports.utterances import Statement, settled, span_of
 
 _MAX_SUBJECT_GAP = 4
@@ -39,7 +40,6 @@ class StatementReader:
         self._joins = frozenset(map(str, words["coordinations"]))
         self._steps = (self._joins | frozenset(map(str, words["prepositions"]))) - {","}
         self._vague = frozenset(map(str, words.get("vague_findings", ())))
-        self._fluid = {code for code, site in lexicon.sites.items() if site.rules.get("is_fluid")}
         self._properties = frozenset(map(str, words.get("properties", ())))
         self._language = language
         self._is_spaced = language == "en"
@@ -49,6 +49,7 @@ class StatementReader:
         self._signals = Signals(words)
         self._courses = Courses(words)
         self._subjects = Subjects(lexicon, language, self._assertions)
+        self._usual_sites = UsualSites(lexicon, self._places, is_spaced=self._is_spaced)
         self._denied_signals = DeniedSignals(lexicon, words, self._assertions, self._places)
 
     def read(self, sentence: Sentence) -> list[Statement]:
@@ -167,30 +168,9 @@ class StatementReader:
         places = self._places.of(sentence, mention, groups, reach=reach)
         if rules.get("is_site_fixed"):
             return [p for p in places if p.site in rules["subject_sites"]] or [Place()]
-        if mention.site and (described := self._described_place(sentence, mention, groups)):
-            return described
         if mention.site:
-            return at_site(self._with_side(sentence, mention, groups, places), mention.site)
+            return self._usual_sites.of(sentence, mention, groups, places)
         return places or [Place()]
-
-    def _described_place(self, sentence: Sentence, mention: Mention, groups: list[Group]) -> list[Place]:
-        """The place of what was described before its name told a usual site: 侧脑室肿物, 脑膜瘤可能."""
-        alike = [m for m in sentence.of("finding") if m.end <= mention.start and m.value == mention.value]
-        if self._is_spaced or not alike or alike[-1].site:
-            return []
-        places = self._places.of(sentence, alike[-1], groups, reach="sentence")
-        is_open = self._rules(mention.value).get("is_placed_by_description")
-        return [p for p in places if p.site and (is_open or p.site in self._fluid)]
-
-    def _with_side(self, sentence: Sentence, mention: Mention, groups: list[Group], places: list[Place]) -> list[Place]:
-        """Places that tell the side of a finding which itself tells its site: 垂体右侧份见结节, 考虑垂体微腺瘤."""
-        if self._is_spaced or any(place.side for place in places):
-            return places
-        before = [g for g in groups if g.end <= mention.start and any(p.site == mention.site for p in g.places)]
-        alike = [m for m in sentence.of("finding") if m.end <= mention.start and m.value == mention.value]
-        described = self._places.of(sentence, alike[-1], groups, reach="sentence") if alike else []
-        options = [list(group.places) for group in before] + [described]
-        return next((option for option in options if any(p.side for p in option)), places)
 
     def _is_apart(self, sentence: Sentence, host: Mention, mention: Mention, groups: list[Group]) -> bool:
         """Whether a finding neither shares the place of the one before it in a list nor has a new one."""

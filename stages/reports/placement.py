@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
 from dataclasses import dataclass, field, replace
 
 from stages.reports.sentences import Mention, Sentence
 
 #: Words that may part a side from its site, or a place from what it holds.
 MAX_ADJECTIVES = 4
+_MAX_LEAD = 5
 
 
 @dataclass(frozen=True)
@@ -100,3 +101,19 @@ def is_side_of(group: Group, after: Group, sentence: Sentence) -> bool:
     gap = sentence.words[group.end : after.start]
     is_bare = all(place.site is None for place in after.places) and len(after.places) == 1
     return is_bare and "," not in gap and len(gap) <= MAX_ADJECTIVES and not any(p.side for p in group.places)
+
+
+def is_affected(sentence: Sentence, group: Group, mention: Mention, affecting: Set[str]) -> bool:
+    """Whether a place is said to give way to a lesion named further on: "脑桥受压，表皮样囊肿可能性大"."""
+    for other in sentence.of("change", "finding"):
+        gap = sentence.words[group.end : other.start]
+        is_next = group.end <= other.start and other.end <= mention.start and len(gap) <= MAX_ADJECTIVES
+        if is_next and not affecting.isdisjoint(other.values) and "," not in gap:
+            return "," in sentence.words[other.end : mention.start]
+    return False
+
+
+def is_largest(sentence: Sentence, group: Group, phrases: tuple[str, ...]) -> bool:
+    """Whether a place is but that of one of several lesions: "较大者位于右侧枕叶"."""
+    lead = "".join(sentence.words[max(0, group.start - _MAX_LEAD) : group.start])
+    return any(words in lead for words in phrases)

@@ -15,6 +15,8 @@ from stages.reports.placement import (
     between,
     combine,
     contradict,
+    is_affected,
+    is_largest,
     is_side_of,
     resolved,
     without_brackets,
@@ -23,7 +25,6 @@ from stages.reports.sentences import Mention, Sentence
 
 _LOBAR_PRIORITY = 1
 _MAX_ASIDE = 3
-_MAX_LEAD = 5
 
 
 class Places:
@@ -124,15 +125,10 @@ class Places:
         if topic and following and all(p.site is None for p in following.places):  # "Cerebellum: lacune on the right"
             return list(topic.places if contradict(topic, following) else combine(topic, following, self._merge))
         is_of_all = len(before) > 1 and self._dependent.isdisjoint(mention.values)
-        if is_of_all and self._is_largest(sentence, before[-1]):
+        if is_of_all and is_largest(sentence, before[-1], self._largest):
             return [*before[-2].places, *before[-1].places]
         chosen = (following or topic) if self._is_head_last else (topic or following)
         return list(chosen.places) if chosen else []
-
-    def _is_largest(self, sentence: Sentence, group: Group) -> bool:
-        """Whether a place is but that of one of several lesions: "较大者位于右侧枕叶"."""
-        lead = "".join(sentence.words[max(0, group.start - _MAX_LEAD) : group.start])
-        return any(words in lead for words in self._largest)
 
     def _is_parted(self, sentence: Sentence, one: Group, other: Group) -> bool:
         """Whether adjectives part a side from its site: "right sided heterogeneously enhancing temporal mass"."""
@@ -149,22 +145,13 @@ class Places:
         if not self._pushed.isdisjoint(mention.values):
             return False
         if not self._is_head_last:
-            return self._is_affected(sentence, group, mention)
+            return is_affected(sentence, group, mention, self._affecting)
         for other in sentence.of("change", "finding"):
             if self._pushed.isdisjoint(other.values):
                 continue
             gap = sentence.words[other.end : group.start]
             if other.end <= group.start and len(gap) <= _MAX_ASIDE and self._chain.union(("upon",)).issuperset(gap):
                 return True
-        return False
-
-    def _is_affected(self, sentence: Sentence, group: Group, mention: Mention) -> bool:
-        """Whether a place is said to give way to a lesion named further on: "脑桥受压，表皮样囊肿可能性大"."""
-        for other in sentence.of("change", "finding"):
-            gap = sentence.words[group.end : other.start]
-            is_next = group.end <= other.start and other.end <= mention.start and len(gap) <= MAX_ADJECTIVES
-            if is_next and not self._affecting.isdisjoint(other.values) and "," not in gap:
-                return "," in sentence.words[other.end : mention.start]
         return False
 
     def _complement(self, sentence: Sentence, complements: list[Group]) -> Group | None:
