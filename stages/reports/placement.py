@@ -117,3 +117,8 @@ def is_largest(sentence: Sentence, group: Group, phrases: tuple[str, ...]) -> bo
     """Whether a place is but that of one of several lesions: "较大者位于右侧枕叶"."""
     lead = "".join(sentence.words[max(0, group.start - _MAX_LEAD) : group.start])
     return any(words in lead for words in phrases)
+
+
+def is_pronoun(sentence: Sentence, run: list[Mention]) -> bool:
+    """Whether a run of place words is no place but "both" of what was said before: "two foci, both bright on T2"."""
+    return len(run) == 1 and sentence.words[run[0].start : run[0].end] == ("both",)

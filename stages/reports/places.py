@@ -17,6 +17,7 @@ from stages.reports.placement import (
     contradict,
     is_affected,
     is_largest,
+    is_pronoun,
     is_side_of,
     resolved,
     without_brackets,
@@ -58,7 +59,7 @@ class Places:
         """The lists of places of a sentence, by position."""
         groups: list[Group] = []
         for run in self._runs(sentence):
-            if self._is_pronoun(sentence, run):
+            if is_pronoun(sentence, [mention for _, mention in run]):
                 continue
             if groups and groups[-1].places[0].site and all(m.kind == "white_matter" for _, m in run):
                 continue  # "subcortical spots of white matter lesions": an adjective, no second place
@@ -224,7 +225,11 @@ class Places:
             if mention is None or mention.kind not in ("site", "side", "white_matter"):
                 continue
             link = self._link(sentence, run[-1][1], mention) if run else None
-            if link and "," in sentence.words[run[-1][1].end : mention.start] and self._is_governed(sentence, run):
+            if (
+                link
+                and "," in sentence.words[run[-1][1].end : mention.start]
+                and sentence.words[run[0][1].start - 1] in self._governors
+            ):
                 link = None  # 破入左侧侧脑室，第三脑室受压
             if run and link is None:
                 yield run
@@ -232,14 +237,6 @@ class Places:
             run.append((link or "chain", mention))
         if run:
             yield run
-
-    def _is_governed(self, sentence: Sentence, run: list[tuple[str, Mention]]) -> bool:
-        """Whether a run is the object of a verb before it."""
-        return sentence.words[run[0][1].start - 1] in self._governors
-
-    def _is_pronoun(self, sentence: Sentence, run: list[tuple[str, Mention]]) -> bool:
-        """Whether a run is no place but "both" of what was said before: "two foci, both bright on T2"."""
-        return len(run) == 1 and sentence.words[run[0][1].start : run[0][1].end] == ("both",)
 
     def _link(self, sentence: Sentence, one: Mention, other: Mention) -> str | None:
         gap = without_brackets(between(sentence, one.end, other.start))
