@@ -122,3 +122,8 @@ def is_largest(sentence: Sentence, group: Group, phrases: tuple[str, ...]) -> bo
 def is_pronoun(sentence: Sentence, run: list[Mention]) -> bool:
     """Whether a run of place words is no place but "both" of what was said before: "two foci, both bright on T2"."""
     return len(run) == 1 and sentence.words[run[0].start : run[0].end] == ("both",)
+
+
+def reaches(sentence: Sentence, group: Group, mention: Mention, reach: str) -> bool:
+    """Whether the place spoken of reaches a finding: in the same sentence, or in the same clause."""
+    return reach == "sentence" or (reach == "clause" and "," not in sentence.words[group.end : mention.start])

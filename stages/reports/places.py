@@ -19,6 +19,7 @@ from stages.reports.placement import (
     is_largest,
     is_pronoun,
     is_side_of,
+    reaches,
     resolved,
     without_brackets,
 )
@@ -118,15 +119,18 @@ class Places:
         if own is not None:
             needs_more = any(place.side is None or place.site is None for place in own.places)
             return list(combine(own, following, self._merge)) if following and needs_more else list(own.places)
-        topic = before[-1] if before and self._reaches(sentence, before[-1], mention, reach) else None
+        topic = before[-1] if before and reaches(sentence, before[-1], mention, reach) else None
         if (
             topic and following and all(p.site is None for p in topic.places)
         ):  # "left MCA infarct, involving the insula"
             return list(combine(following, topic, self._merge))
         if topic and following and all(p.site is None for p in following.places):  # "Cerebellum: lacune on the right"
             return list(topic.places if contradict(topic, following) else combine(topic, following, self._merge))
-        is_of_all = len(before) > 1 and self._dependent.isdisjoint(mention.values)
-        if is_of_all and is_largest(sentence, before[-1], self._largest):
+        if (
+            before[1:]
+            and is_largest(sentence, before[-1], self._largest)
+            and self._dependent.isdisjoint(mention.values)
+        ):
             return [*before[-2].places, *before[-1].places]
         chosen = (following or topic) if self._is_head_last else (topic or following)
         return list(chosen.places) if chosen else []
@@ -208,9 +212,6 @@ class Places:
     def _is_stop(self, sentence: Sentence, stop: Mention, start: int, end: int) -> bool:
         """Whether a word that ends a scope stands between two tokens, and not just as an aside ("is now seen in")."""
         return start <= stop.start < end and sentence.words[stop.start] not in self._asides
-
-    def _reaches(self, sentence: Sentence, group: Group, mention: Mention, reach: str) -> bool:
-        return reach == "sentence" or (reach == "clause" and "," not in sentence.words[group.end : mention.start])
 
     def _is_shared(self, sentence: Sentence, mention: Mention, group: Group) -> bool:
         """Whether another finding, not just an adjective's noun, stands before the place."""
