@@ -50,7 +50,6 @@ class Places:
         self._measured = re.compile(r"\d+(?:[.,]\d+)?(?:mm|cm)?|mm|cm|x")
         self._diagnoses = {code for code, finding in lexicon.findings.items() if finding.rules.get("is_diagnosis")}
         self._pushed = {code for code, finding in lexicon.findings.items() if finding.rules.get("is_of_neighbour")}
-        # what a place suffers from a lesion elsewhere
         self._affecting = {*self._pushed, *(c for c, f in lexicon.findings.items() if f.rules.get("is_site_fixed"))}
         self._dependent = {code for code, finding in lexicon.findings.items() if finding.rules.get("is_dependent")}
         self._white_matter = {code for code, site in lexicon.sites.items() if site.rules.get("is_white_matter")}
@@ -114,7 +113,7 @@ class Places:
         following = self._complement(sentence, complements)
         if following and (own or reach == "phrase") and self._is_shared(sentence, mention, following):
             following = None
-        if own is not None and following and contradict(own, following):
+        elif own is not None and following and contradict(own, following):
             following = None
         if own is not None:
             needs_more = any(place.side is None or place.site is None for place in own.places)
@@ -126,11 +125,8 @@ class Places:
             return list(combine(following, topic, self._merge))
         if topic and following and all(p.site is None for p in following.places):  # "Cerebellum: lacune on the right"
             return list(topic.places if contradict(topic, following) else combine(topic, following, self._merge))
-        if (
-            before[1:]
-            and is_largest(sentence, before[-1], self._largest)
-            and self._dependent.isdisjoint(mention.values)
-        ):
+        is_lesion = self._dependent.isdisjoint(mention.values)
+        if is_lesion and before[1:] and is_largest(sentence, before[-1], self._largest):
             return [*before[-2].places, *before[-1].places]
         chosen = (following or topic) if self._is_head_last else (topic or following)
         return list(chosen.places) if chosen else []
