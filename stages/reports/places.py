@@ -111,9 +111,14 @@ class Places:
         has_topic = any(place.site for group in before for place in group.places)
         complements = [g for g in after if self._is_complement(sentence, mention, g, has_topic)]
         following = self._complement(sentence, complements)
-        if following and (own or reach == "phrase") and self._is_shared(sentence, mention, following):
-            following = None
-        elif own is not None and following and contradict(own, following):
+        if (
+            following
+            and (own or reach == "phrase")
+            and self._is_shared(sentence, mention, following)
+            or own is not None
+            and following
+            and contradict(own, following)
+        ):
             following = None
         if own is not None:
             needs_more = any(place.side is None or place.site is None for place in own.places)
