@@ -111,14 +111,9 @@ class Places:
         has_topic = any(place.site for group in before for place in group.places)
         complements = [g for g in after if self._is_complement(sentence, mention, g, has_topic)]
         following = self._complement(sentence, complements)
-        if (
-            following
-            and (own or reach == "phrase")
-            and self._is_shared(sentence, mention, following)
-            or own is not None
-            and following
-            and contradict(own, following)
-        ):
+        is_near = own is not None or reach == "phrase"
+        is_shared = following is not None and is_near and self._is_shared(sentence, mention, following)
+        if is_shared or (own is not None and following and contradict(own, following)):
             following = None
         if own is not None:
             needs_more = any(place.side is None or place.site is None for place in own.places)
