@@ -44,6 +44,7 @@ class Assertions:
         self._prepositions = frozenset(map(str, language["prepositions"]))
         self._verbs = frozenset(map(str, language.get("verbs", ())))
         self._examinations = frozenset(map(str, language.get("examinations", ())))
+        self._fresh_findings = frozenset(map(str, language.get("fresh_findings", ())))
         self._affirmations = tuple(map(str, language.get("affirmations", ())))
         self._purposes = frozenset(map(str, language.get("purposes", ())))
         self._new = tuple(map(str, language["new"]))
@@ -88,8 +89,10 @@ class Assertions:
                 continue  # "术后复查，未见出血"
             if is_near and not self._has_break(sentence, cue, mention):
                 return _HISTORY
-        if any(0 <= cue.start - mention.end <= 1 for cue in sentence.of("history_after")):
-            return _HISTORY
+        for cue in sentence.of("history_after"):
+            is_listed = self._is_comma_listing or "," not in sentence.words[mention.end : cue.start]
+            if 0 <= cue.start - mention.end <= 1 and is_listed:
+                return _HISTORY
         return _CAUSE if self._is_cause(sentence, mention) else None
 
     def _is_examination(self, words: tuple[str, ...]) -> bool:
@@ -249,6 +252,8 @@ class Assertions:
         if index < mention.start and (words[index] in self._fresh or words[index][0] in self._fresh_characters):
             return True
         if "".join(words[index : index + 2]) in self._fresh:
+            return True
+        if "".join(words[index : index + 2]) in self._fresh_findings:  # "未见出血，周围水肿减轻"
             return True
         openers = sentence.of(*_PLACES, "uncertainty_before")
         return any(opener.start <= index < opener.end for opener in openers) and index < mention.start

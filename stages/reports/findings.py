@@ -12,13 +12,15 @@ from stages.reports.courses import Courses
 from stages.reports.denied_signals import DeniedSignals
 from stages.reports.lexicon import Lexicon
 from stages.reports.measures import sizes, with_sizes
-from stages.reports.placement import Group, Place, at_site
+from stages.reports.placement import Group, Place
 from stages.reports.places import Places
 from stages.reports.proforms import Proforms
+from stages.reports.repetitions import without_repeats
 from stages.reports.sentences import Mention, Sentence
 from stages.reports.signals import Signal, Signals, anchor_of, is_told
 from stages.reports.subjects import Subjects
 from stages.reports.undisturbed import Undisturbed
+from stages.reports.usual_sites import UsualSites
 from stages.reports.utterances import Statement, settled, span_of
 
 _MAX_SUBJECT_GAP = 4
@@ -44,6 +46,7 @@ class StatementReader:
         self._properties = frozenset(map(str, words.get("properties", ())))
         self._language = language
         self._is_spaced = language == "en"
+        self._hostless = REFERENCES if self._is_spaced else (*REFERENCES, "absent")
         self._assertions = Assertions(words)
         self._places = Places(lexicon, language)
         self._signals = Signals(words)
@@ -51,6 +54,7 @@ class StatementReader:
         self._courses = Courses(words)
         self._undisturbed = Undisturbed(lexicon, language, self._assertions, self._places)
         self._subjects = Subjects(lexicon, language, self._assertions)
+        self._usual_sites = UsualSites(lexicon, language, self._places)
         self._denied_signals = DeniedSignals(lexicon, words, self._assertions, self._places)
 
     def read(self, sentence: Sentence) -> list[Statement]:
@@ -60,7 +64,7 @@ class StatementReader:
         groups = self._places.groups(sentence)
         statements = [*self._named(sentence, groups)]
         statements += self._proforms.in_sentence(sentence, groups, self._is_diagnosis)
-        statements += _without_repeats(self._subjects.changes(sentence, groups), statements)
+        statements += without_repeats(self._subjects.changes(sentence, groups), statements)
         statements += self._subjects.normalities(sentence, groups)
         signals = self._signals.of(sentence)
         seen = [signal for signal in signals if self._assertions.of(sentence, signal.mention) != "absent"]
@@ -165,7 +169,7 @@ class StatementReader:
             return [Place()]
         earlier = [m for m in sentence.of("finding") if m.end <= mention.start]
         hosts = [m for m in earlier if self._rules(m.value).get("is_diagnosis")]
-        has_host = any(self._assertions.of(sentence, m) not in REFERENCES for m in hosts)
+        has_host = any(self._assertions.of(sentence, m) not in self._hostless for m in hosts)
         is_restated = self._concludes(sentence, mention) or mention.site or assertion == "uncertain"
         is_extension = is_restated and any(m.value == mention.value for m in earlier)
         can_part = rules.get("is_widespread") and earlier and assertion != "uncertain"
@@ -180,22 +184,9 @@ class StatementReader:
         places = self._places.of(sentence, mention, groups, reach=reach)
         if rules.get("is_site_fixed"):
             return [p for p in places if p.site in rules["subject_sites"]] or [Place()]
-        if mention.site:  # "intraventricular or subdural haemorrhage"
-            joined = sentence.words[mention.start - 1] in self._joins - {","}
-            listed = [g for g in groups if joined and g.end == mention.start - 1]
-            own = at_site(self._with_side(sentence, mention, groups, places), mention.site)
-            return own + [p for g in listed for p in g.places if p.site]
+        if mention.site:
+            return self._usual_sites.of(sentence, mention, groups, places)
         return places or [Place()]
-
-    def _with_side(self, sentence: Sentence, mention: Mention, groups: list[Group], places: list[Place]) -> list[Place]:
-        """Places that tell the side of a finding which itself tells its site: 垂体右侧份见结节, 考虑垂体微腺瘤."""
-        if self._is_spaced or any(place.side for place in places):
-            return places
-        before = [g for g in groups if g.end <= mention.start and any(p.site == mention.site for p in g.places)]
-        alike = [m for m in sentence.of("finding") if m.end <= mention.start and m.value == mention.value]
-        described = self._places.of(sentence, alike[-1], groups, reach="sentence") if alike else []
-        options = [list(group.places) for group in before] + [described]
-        return next((option for option in options if any(p.side for p in option)), places)
 
     def _is_apart(self, sentence: Sentence, host: Mention, mention: Mention, groups: list[Group]) -> bool:
         """Whether a finding neither shares the place of the one before it in a list nor has a new one."""
@@ -289,16 +280,6 @@ class StatementReader:
             return statement
         is_picky = own and not rules.get("is_diagnosis")
         return replace(statement, signals={k: v for k, v in pairs.items() if not is_picky or k in own})
-
-
-def _without_repeats(changes: Iterable[Statement], named: list[Statement]) -> list[Statement]:
-    """Changes that say more than a finding with a place before them: "cerebellar atrophy with wide sulci"."""
-    sited = [(one.finding, one.assertion, one.span) for one in named if one.place.site]
-    return [
-        one
-        for one in changes
-        if one.place != Place() or not any(s[:2] == (one.finding, one.assertion) and s[2] < one.span for s in sited)
-    ]
 
 
 def _is_of_finding(sentence: Sentence, lesion: Mention) -> bool:

@@ -44,6 +44,7 @@ class PlaceLists:
         self._site_nouns = frozenset(map(str, words.get("site_nouns", ())))
         self._priority = {code: site.rules.get("priority", LOBAR_PRIORITY) for code, site in lexicon.sites.items()}
         self._sided = {code: site.rules.get("has_side", True) for code, site in lexicon.sites.items()}
+        self._carried = {code: site.rules.get("carried_sides", ()) for code, site in lexicon.sites.items()}
         self._spaces = {code for code, site in lexicon.sites.items() if site.rules.get("is_space")}
         self._diagnoses = {code for code, finding in lexicon.findings.items() if finding.rules.get("is_diagnosis")}
         self._unsited = {code for code, finding in lexicon.findings.items() if finding.rules.get("is_unsited")}
@@ -221,7 +222,7 @@ class PlaceLists:
                 following.side, following.is_side_first = self._fit(item.side, following), True
 
     def _fit(self, side: str, item: Item) -> str | None:
-        return side if not item.sites or any(self._sided[site] for site in item.sites) else None
+        return side if not item.sites or any(self._sided[s] or side in self._carried[s] for s in item.sites) else None
 
     def _places(self, item: Item) -> Iterator[Place]:
         is_white_matter = item.is_white_matter or any(site in self._white_matter for site in item.sites)

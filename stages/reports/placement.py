@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
 from dataclasses import dataclass, field, replace
 
 from stages.reports.sentences import Mention, Sentence
@@ -11,6 +11,7 @@ from stages.reports.sentences import Mention, Sentence
 MAX_ADJECTIVES = 4
 #: Of sites that are named by their lobe alone.
 LOBAR_PRIORITY = 1
+_MAX_LEAD = 5
 
 
 @dataclass(frozen=True)
@@ -103,9 +104,21 @@ def is_side_of(group: Group, after: Group, sentence: Sentence) -> bool:
     is_bare = all(place.site is None for place in after.places) and len(after.places) == 1
     # "the ventricles are dilated, right more than left"
     is_compared = "than" in sentence.words[after.start : after.end]
-    return (
-        is_bare
-        and (is_compared or "," not in gap)
-        and len(gap) <= MAX_ADJECTIVES
-        and not any(p.side for p in group.places)
-    )
+    is_near = len(gap) <= MAX_ADJECTIVES and (is_compared or "," not in gap)
+    return is_bare and is_near and not any(p.side for p in group.places)
+
+
+def is_affected(sentence: Sentence, group: Group, mention: Mention, affecting: Set[str]) -> bool:
+    """Whether a place is said to give way to a lesion named further on: "脑桥受压，表皮样囊肿可能性大"."""
+    for other in sentence.of("change", "finding"):
+        gap = sentence.words[group.end : other.start]
+        is_next = group.end <= other.start and other.end <= mention.start and len(gap) <= MAX_ADJECTIVES
+        if is_next and not affecting.isdisjoint(other.values) and "," not in gap:
+            return "," in sentence.words[other.end : mention.start]
+    return False
+
+
+def is_largest(sentence: Sentence, group: Group, phrases: tuple[str, ...]) -> bool:
+    """Whether a place is but that of one of several lesions: "较大者位于右侧枕叶"."""
+    lead = "".join(sentence.words[max(0, group.start - _MAX_LEAD) : group.start])
+    return any(words in lead for words in phrases)

@@ -6,13 +6,21 @@ from dataclasses import replace
 
 from stages.reports.lexicon import Lexicon
 from stages.reports.place_lists import PlaceLists
-from stages.reports.placement import LOBAR_PRIORITY, MAX_ADJECTIVES, Group, Place, combine, contradict
+from stages.reports.placement import (
+    LOBAR_PRIORITY,
+    MAX_ADJECTIVES,
+    Group,
+    Place,
+    combine,
+    contradict,
+    is_affected,
+    is_largest,
+)
 from stages.reports.sentences import Mention, Sentence
 
 _MAX_ASIDE = 3
 # Words between "the latter" and what is said of it.
 _LONGEST_CLAUSE = 6
-_MAX_LEAD = 5
 
 
 class Places:
@@ -35,7 +43,6 @@ class Places:
         self._priority = {code: site.rules.get("priority", LOBAR_PRIORITY) for code, site in lexicon.sites.items()}
         self._diagnoses = {code for code, finding in lexicon.findings.items() if finding.rules.get("is_diagnosis")}
         self._pushed = {code for code, finding in lexicon.findings.items() if finding.rules.get("is_of_neighbour")}
-        # what a place suffers from a lesion elsewhere
         self._affecting = {*self._pushed, *(c for c, f in lexicon.findings.items() if f.rules.get("is_site_fixed"))}
         self._dependent = {code for code, finding in lexicon.findings.items() if finding.rules.get("is_dependent")}
         self._orders = {str(word): int(index) for word, index in words.get("orders", {}).items()}
@@ -88,9 +95,9 @@ class Places:
         has_topic = any(place.site for group in before for place in group.places)
         complements = [g for g in after if self._is_complement(sentence, mention, g, has_topic)]
         following = self._complement(sentence, complements)
-        if following and (own or reach == "phrase") and self._is_shared(sentence, mention, following):
-            following = None
-        if own is not None and following and contradict(own, following):
+        is_near = own is not None or reach == "phrase"
+        is_shared = following is not None and is_near and self._is_shared(sentence, mention, following)
+        if is_shared or (own is not None and following and contradict(own, following)):
             following = None
         if own is not None:
             return self._completed(sentence, mention, own, following, before)
@@ -102,7 +109,7 @@ class Places:
         if topic and following and all(p.site is None for p in following.places):  # "Cerebellum: lacune on the right"
             return list(topic.places if contradict(topic, following) else combine(topic, following, self._lists.merge))
         is_lone = self._dependent.isdisjoint(mention.values)
-        if topic and len(before) > 1 and is_lone and self._is_largest(sentence, topic):
+        if topic and len(before) > 1 and is_lone and is_largest(sentence, topic, self._largest):
             return [*before[-2].places, *topic.places]
         chosen = (following or topic) if self._is_head_last else (topic or following)
         return list(chosen.places) if chosen else []
@@ -142,17 +149,12 @@ class Places:
             return None
         return places[self._orders[sentence.words[start]]]
 
-    def _is_largest(self, sentence: Sentence, group: Group) -> bool:
-        """Whether a place is but that of one of several lesions: "较大者位于右侧枕叶"."""
-        lead = "".join(sentence.words[max(0, group.start - _MAX_LEAD) : group.start])
-        return any(words in lead for words in self._largest)
-
     def _is_pushed(self, sentence: Sentence, group: Group, mention: Mention) -> bool:
         """Whether a place is what a lesion presses on ("indenting the pons"), and not said of the mention itself."""
         if not self._pushed.isdisjoint(mention.values):
             return False
         if not self._is_head_last:
-            return self._is_affected(sentence, group, mention)
+            return is_affected(sentence, group, mention, self._affecting)
         for other in sentence.of("change", "finding"):
             if self._pushed.isdisjoint(other.values):
                 continue
@@ -160,15 +162,6 @@ class Places:
             is_object = other.end <= group.start and len(gap) <= _MAX_ASIDE
             if is_object and self._chain.union(("upon", "and")).issuperset(gap):
                 return True
-        return False
-
-    def _is_affected(self, sentence: Sentence, group: Group, mention: Mention) -> bool:
-        """Whether a place is said to give way to a lesion named further on: "脑桥受压，表皮样囊肿可能性大"."""
-        for other in sentence.of("change", "finding"):
-            gap = sentence.words[group.end : other.start]
-            is_next = group.end <= other.start and other.end <= mention.start and len(gap) <= MAX_ADJECTIVES
-            if is_next and not self._affecting.isdisjoint(other.values) and "," not in gap:
-                return "," in sentence.words[other.end : mention.start]
         return False
 
     def _complement(self, sentence: Sentence, complements: list[Group]) -> Group | None:

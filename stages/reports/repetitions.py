@@ -1,10 +1,11 @@
-"""Statements of a report that say again what another says."""
+"""Statements that say again what another says."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Set
 from dataclasses import replace
 
+from stages.reports.placement import Place
 from stages.reports.utterances import Located, Statement
 
 
@@ -42,6 +43,16 @@ def without_vaguer(located: list[Located], apart: Set[str]) -> list[Located]:
         for one in located
         if (one.statement.finding in apart and not one.statement.is_positive)
         or not any(_is_vaguer(one.statement, other.statement) for other in located)
+    ]
+
+
+def without_repeats(changes: Iterable[Statement], named: list[Statement]) -> list[Statement]:
+    """Changes that say more than a finding with a place before them: "cerebellar atrophy with wide sulci"."""
+    sited = [(one.finding, one.assertion, one.span) for one in named if one.place.site]
+    return [
+        one
+        for one in changes
+        if one.place != Place() or not any(s[:2] == (one.finding, one.assertion) and s[2] < one.span for s in sited)
     ]
 
 

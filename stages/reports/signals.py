@@ -104,7 +104,9 @@ class Signals:
         gap_before = sentence.words[before[-1].end : mention.start] if before else ()
         if after and not gap_after and self._is_head(sentence, mention, gap_before if before else None):
             return after
-        is_topic = not self._prepositions and "," not in gap_before
+        # "SWI示微出血灶，呈低信号"
+        is_shown = gap_before[:1] == ("示",) and sentence.words[mention.start - 1] == "呈"
+        is_topic = not self._prepositions and ("," not in gap_before or is_shown)
         if before and (is_topic or self._is_joined(gap_before)):
             return before
         if before and before[-1].end == 1 and sentence.words[1] == ":" and self._prepositions:

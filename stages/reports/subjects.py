@@ -88,8 +88,9 @@ class Subjects:
         return finding is not None and bool(finding.rules.get("is_denied_by_normal"))
 
     def _is_loose(self, sentence: Sentence, subject: Mention) -> bool:
-        """Whether a subject that is normal tells too little to deny a finding: cisterns and atrophy."""
-        return "".join(sentence.words[subject.start : subject.end]) in self._loose
+        """Whether a normal subject only fills up a list, and denies no finding: "脑室、脑池形态正常"."""
+        is_listed = any(0 <= subject.start - other.end <= 1 for other in sentence.of("subject"))
+        return is_listed and "".join(sentence.words[subject.start : subject.end]) in self._loose
 
     def _is_of_signal(self, sentence: Sentence, normality: Mention) -> bool:
         """Whether only abnormal signal is denied, which tells no width and no more: 脑实质未见异常信号."""

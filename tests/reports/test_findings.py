@@ -141,6 +141,112 @@ def test_assertion_scope_in_chinese(reader, text, expected):
     assert {(s.finding, s.assertion) for s in statements(reader, text, "zh")} == expected
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("余脑实质未见明显异常信号影。", {("signal_abnormality", None, None, "absent")}),
+        ("脑内未见异常高信号。", {("signal_abnormality", None, None, "absent")}),
+        ("双侧丘脑未见异常信号灶。", {("signal_abnormality", "thalamus", "bilateral", "absent")}),
+        ("双侧岛叶对称，未见信号异常。", {("signal_abnormality", "insula", "bilateral", "absent")}),
+        (
+            "脑实质未见异常信号。印象：颅脑平扫未见异常。",
+            {("signal_abnormality", None, None, "absent"), ("normal", None, None, "present")},
+        ),
+        ("颅脑MRI平扫未见明显异常。", {("normal", None, None, "present")}),
+    ],
+)
+def test_denied_signal_is_no_normal_brain_in_chinese(reader, text, expected):
+    assert codes(reader, text, "zh") == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("右侧枕叶小结节，转移瘤不除外。", {("mass", "occipital_lobe", "right", "uncertain")}),
+        ("右侧枕叶肿块，转移瘤不除外。", {("mass", "occipital_lobe", "right", "present")}),
+        ("鞍内囊性灶，Rathke囊肿可能。", {("cyst", "sella", None, "uncertain")}),
+        (
+            "左侧顶叶出血不除外合并梗死。",
+            {("haemorrhage", "parietal_lobe", "left", "present"), ("infarct", "parietal_lobe", "left", "uncertain")},
+        ),
+        ("垂体左份见结节，垂体柄右偏，考虑微腺瘤可能。", {("mass", "sella", "left", "uncertain")}),
+        ("右侧海马可疑体积缩小。", {("atrophy", "temporal_lobe", "right", "uncertain")}),
+    ],
+)
+def test_a_doubted_name_doubts_what_it_names_in_chinese(reader, text, expected):
+    assert codes(reader, text, "zh") == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            "左侧枕叶肿块，右侧侧脑室受压，考虑胶质瘤。",
+            {("mass", "occipital_lobe", "left"), ("mass_effect", "lateral_ventricle", "right")},
+        ),
+        (
+            "左侧丘脑血肿，破入右侧侧脑室，脑干受压。",
+            {
+                ("haemorrhage", "thalamus", "left"),
+                ("haemorrhage", "lateral_ventricle", "right"),
+                ("mass_effect", "brainstem", None),
+            },
+        ),
+        (
+            "双侧大脑半球及左侧小脑多发结节，较大者位于右侧枕叶，考虑转移瘤。",
+            {("mass", None, "bilateral"), ("mass", "cerebellum", "left"), ("mass", "occipital_lobe", "right")},
+        ),
+        ("左侧枕叶皮髓质交界区微出血。", {("haemorrhage", "occipital_lobe", "left")}),
+        ("右侧侧脑室肿块，脑膜瘤与室管膜瘤待鉴别。", {("mass", "lateral_ventricle", "right")}),
+        ("左侧颞极囊性灶，考虑蛛网膜囊肿。", {("cyst", "temporal_lobe", "left")}),
+        ("右侧内囊及大脑脚梗死。", {("infarct", "internal_capsule", "right"), ("infarct", "brainstem", "right")}),
+        ("右侧顶叶近中线区水肿。", {("oedema", "parietal_lobe", "right")}),
+        ("左侧顶叶肿瘤切除术后，术区见环形强化，术后改变？", {("enhancement", "parietal_lobe", "left")}),
+        (
+            "左侧海马体积缩小，FLAIR信号增高。",
+            {("atrophy", "temporal_lobe", "left"), ("signal_abnormality", "temporal_lobe", "left")},
+        ),
+    ],
+)
+def test_places_in_chinese(reader, text, expected):
+    assert {(s.finding, s.place.site, s.place.side) for s in statements(reader, text, "zh")} == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("左侧小脑肿块，DWI呈高信号。", set()),
+        ("左侧小脑急性梗死，DWI呈高信号。", {"present"}),
+        ("左侧小脑肿块，DWI呈高信号，ADC呈低信号。", {"present"}),
+        ("双侧枕叶水肿，DWI未见明显受限。", {"absent"}),
+    ],
+)
+def test_bright_diffusion_alone_is_no_restriction(reader, text, expected):
+    said = statements(reader, text, "zh")
+    assert {s.assertion for s in said if s.finding == "restricted_diffusion"} == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("未见颅内出血及硬膜下血肿。", {("haemorrhage", None, "absent"), ("haemorrhage", "extra_axial", "absent")}),
+        (
+            "右侧额叶占位，无出血，胶质瘤首先考虑。",
+            {("mass", "frontal_lobe", "present"), ("haemorrhage", None, "absent")},
+        ),
+        ("术后复查，未见梗死。", {("infarct", None, "absent")}),
+        (
+            "左侧额叶胶质瘤术后，未见出血，周围水肿减轻。",
+            {("haemorrhage", None, "absent"), ("oedema", "frontal_lobe", "present")},
+        ),
+        ("脑室、脑池形态正常。", {("ventriculomegaly", "lateral_ventricle", "absent")}),
+        ("多系统萎缩（MSA-C型）复查。", set()),
+    ],
+)
+def test_reach_of_denials_in_chinese(reader, text, expected):
+    assert {(s.finding, s.place.site, s.assertion) for s in statements(reader, text, "zh")} == expected
+
+
 def test_phrases_that_overlap_are_told_apart(reader):
     assert codes(reader, "右侧丘脑出血。", "zh") == {("haemorrhage", "thalamus", "right", "present")}
     assert codes(reader, "小脑萎缩。", "zh") == {("atrophy", "cerebellum", None, "present")}
@@ -410,6 +516,7 @@ def test_chinese_relaxation_terms(reader):
         ("右侧额叶等T1稍长T2信号占位。", {"T1": "iso", "T2": "high"}),
         ("右侧额叶短T1短T2信号占位。", {"T1": "high", "T2": "low"}),
         ("右侧额叶占位,T1WI呈等信号,T2WI呈稍高信号,DWI呈低信号。", {"T1": "iso", "T2": "high", "DWI": "low"}),
+        ("SWI示右侧丘脑微出血，呈点状低信号。", {"SWI": "low"}),
     ],
 )
 def test_signal_by_sequence_in_chinese(reader, text, signals):
