@@ -44,7 +44,8 @@ class PlaceLists:
         self._site_nouns = frozenset(map(str, words.get("site_nouns", ())))
         self._priority = {code: site.rules.get("priority", LOBAR_PRIORITY) for code, site in lexicon.sites.items()}
         self._sided = {code: site.rules.get("has_side", True) for code, site in lexicon.sites.items()}
-        self._carried = {code: site.rules.get("carried_sides", ()) for code, site in lexicon.sites.items()}
+        carried = {code: site.rules.get("carried_sides", {}) for code, site in lexicon.sites.items()}
+        self._carried = {code: frozenset(sides.get(language, ())) for code, sides in carried.items()}
         self._spaces = {code for code, site in lexicon.sites.items() if site.rules.get("is_space")}
         self._diagnoses = {code for code, finding in lexicon.findings.items() if finding.rules.get("is_diagnosis")}
         self._unsited = {code for code, finding in lexicon.findings.items() if finding.rules.get("is_unsited")}

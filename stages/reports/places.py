@@ -109,8 +109,8 @@ class Places:
         if topic and following and all(p.site is None for p in following.places):  # "Cerebellum: lacune on the right"
             return list(topic.places if contradict(topic, following) else combine(topic, following, self._lists.merge))
         is_lone = self._dependent.isdisjoint(mention.values)
-        if topic and len(before) > 1 and is_lone and is_largest(sentence, topic, self._largest):
-            return [*before[-2].places, *topic.places]
+        if is_lone and before[1:] and is_largest(sentence, before[-1], self._largest):
+            return [*before[-2].places, *before[-1].places]
         chosen = (following or topic) if self._is_head_last else (topic or following)
         return list(chosen.places) if chosen else []
 
