@@ -227,7 +227,7 @@ class Assertions:
                 continue
             if self._joins_sequences(sentence, index):
                 continue
-            if any(doubt.start == index + 1 for doubt in sentence.of("uncertainty_before")):
+            if words[index] == "and" and any(m.start == index + 1 for m in sentence.of("uncertainty_before")):
                 return True
             has_alternative = self._alternatives.intersection(words[index : _segment_end(sentence, mention.start)])
             if has_alternative and not self._opens_clause(sentence, index, mention):

@@ -69,7 +69,9 @@ class StatementReader:
         signals = self._signals.of(sentence)
         seen = [signal for signal in signals if self._assertions.of(sentence, signal.mention) != "absent"]
         pairs = {signal.sequence: signal.signal for signal in seen if signal.sequence}
-        pairs = {**self._signals.named(sentence, self._spots), **pairs}
+        spots = [m for m in sentence.of("finding") if m.value == self._spots]
+        spots = [m for m in spots if self._assertions.of(sentence, m) in ("present", "uncertain")]
+        pairs = {**self._signals.named(sentence, spots), **pairs}
         denied = [signal for signal in signals if signal not in seen]
         composed = list(self._composed(sentence, groups, seen, denied, statements))
         namers = statements + [one for one in composed if self._is_confirmed(sentence, one, pairs)]

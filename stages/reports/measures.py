@@ -74,7 +74,8 @@ def with_sizes(
         is_measurable: whether a statement can have a size.
     """
     for size in sizes(sentence):
-        target = _owner(sentence, size, [s for s in statements if is_measurable(s)])
+        able = [s for s in statements if is_measurable(s)]
+        target = _borne(sentence, _owner(sentence, size, able), able)
         statements = [_with_size(s, size) if s.span == target else s for s in statements]
     return statements
 
@@ -105,6 +106,16 @@ def _owner(sentence: Sentence, size: Size, able: Sequence[Statement]) -> tuple[i
     before = max((s.span for s in able if s.span[1] <= size.start), default=None)
     is_after_near = after is not None and (before is None or _is_next(sentence, before, size, after))
     return after if is_after_near else before
+
+
+def _borne(sentence: Sentence, span: tuple[int, int] | None, able: Sequence[Statement]) -> tuple[int, int] | None:
+    """What a finding is said of, if it stands as an adjective: "a 12 mm enhancing mass", "... lesion, a glioma"."""
+    if span is None:
+        return None
+    later = sorted(s.span for s in able if s.span[0] >= span[1])
+    nouns = [sentence.offsets[m.start][0] for m in sentence.of("lesions")]
+    is_adjective = any(0 <= start - span[1] <= 1 for start in [*nouns, *(s[0] for s in later)])
+    return later[0] if later and is_adjective else span
 
 
 def _with_size(statement: Statement, size: Size) -> Statement:

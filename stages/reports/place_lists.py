@@ -21,7 +21,7 @@ from stages.reports.placement import (
 )
 from stages.reports.sentences import Mention, Sentence
 
-_PLURAL = ("s", "i", "ia", "ae", "ina")
+_PLURAL = re.compile(r"(?<!\bpon)(?<![uis])s$|[^o]i$|(ia|ae|ina)$")
 _ADJECTIVAL = ("ar", "al", "ic", "ine")
 _MEASURED = re.compile(r"\d+(?:[.,]\d+)?(?:mm|cm)?|mm|cm|x")
 
@@ -174,12 +174,13 @@ class PlaceLists:
 
     def _is_symmetric(self, sentence: Sentence, run: list[tuple[str, Mention]]) -> bool:
         """Whether plural places are said to be alike on both sides: "symmetrical signal in the thalami"."""
-        is_plural = any(
-            m.kind == "site" and sentence.words[min(m.end, len(sentence.words) - 1) - offset].endswith(_PLURAL)
-            for _, m in run
-            for offset in (0, 1)
-        )
-        return is_plural and not self._symmetric.isdisjoint(sentence.words[: run[0][1].start])
+        words, start = sentence.words, run[0][1].start
+        ends = [m.end for _, m in run if m.kind == "site"]
+        is_plural = any(_PLURAL.search(word) for end in ends for word in words[end - 1 : end + 1])
+        position = next((i for i in reversed(range(start)) if words[i] in self._symmetric), None)
+        if position is None or not is_plural or not {",", ";"}.isdisjoint(words[position:start]):
+            return False
+        return not any(position < m.start < start for m in sentence.of("subject", "site"))
 
     def _is_hemisphere(self, sentence: Sentence, mention: Mention) -> bool:
         """Whether a side is a place of its own: "in both cerebral hemispheres and the right cerebellum"."""

@@ -52,7 +52,8 @@ class Proforms:
         groups = self._places.groups(sentence) if self._is_further(sentence, noun) else []
         places = self._places.of(sentence, noun, groups, reach="phrase") if groups else []
         assertion = self._assertions.of(sentence, noun)
-        return [place for place in places if place.site and assertion in ("present", "uncertain")], assertion
+        is_said = assertion in ("present", "uncertain") and self._is_bare(sentence, groups, assertion)
+        return [place for place in places if place.site and is_said], assertion
 
     def _leading(self, sentence: Sentence) -> list[Place]:
         """Places of a sentence that such a word opens."""
@@ -60,7 +61,15 @@ class Proforms:
         if sentence.words[start : start + 1] == () or sentence.words[start] not in self._words:
             return []
         group = self._place_of(sentence, start, self._places.groups(sentence))
-        return list(group.places) if group else []
+        return list(group.places) if group and self._is_bare(sentence, [group], "present") else []
+
+    def _is_bare(self, sentence: Sentence, groups: list[Group], assertion: str) -> bool:
+        """Whether a sentence says nothing of the lesion but where it is, or that it is doubtful."""
+        end = max((group.end for group in groups), default=0)
+        doubts = [m for m in sentence.of("uncertainty_after") if m.start >= end and assertion == "uncertain"]
+        covered = {index for m in doubts for index in range(m.start, m.end)}
+        rest = {word for index, word in enumerate(sentence.words) if index >= end and index not in covered}
+        return rest <= self._fillers | {".", ";"}
 
     def _is_further(self, sentence: Sentence, noun: Mention) -> bool:
         """Whether a noun that opens a sentence means one more of the same: "a further focus"."""

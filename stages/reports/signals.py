@@ -44,13 +44,13 @@ class Signals:
             signals += self._weak(sentence, mention, runs)
         return sorted(signals, key=lambda signal: signal.mention.start)
 
-    def named(self, sentence: Sentence, finding: str) -> dict[str, str]:
-        """Signals that the words for a finding say themselves: "white matter T2 hyperintensities"."""
+    def named(self, sentence: Sentence, findings: Iterable[Mention]) -> dict[str, str]:
+        """Signals that the words for findings say themselves: "white matter T2 hyperintensities"."""
         pairs: dict[str, str] = {}
-        for mention in sentence.of("finding") if self._prepositions else ():
+        for mention in findings if self._prepositions else ():
             words = sentence.words[mention.start : mention.end]
             signal = next((self._intensities[word] for word in words if word in self._intensities), None)
-            if mention.value != finding or signal is None:
+            if signal is None:
                 continue
             own = [self._sequences[word] for word in words if word in self._sequences]
             runs = [] if own else self._runs(sentence)

@@ -16,8 +16,8 @@ from stages.reports.wordings import compounds, spellings
 # Width-preserving, so that spans in the plain text hold in the report. A hyphen or slash joins
 # words as a space does: "ring-enhancing", "T2/FLAIR".
 _PLAIN = str.maketrans("-–—‐‑/’‘“”，：；（）！？％＋＊０１２３４５６７８９．", "      ''\"\",:;()!?%+*0123456789.")
-# A dash between blanks parts clauses: "no restricted diffusion – old infarct".
-_CLAUSE_DASH = re.compile(r"(?<=\S\s)[-–—](?=\s+[^\W\d])")
+# A dash between blanks ends a clause that denies: "no restricted diffusion – old infarct".
+_CLAUSE_DASH = re.compile(r"(\b(?:no|not|without)\b[^-–—.,;:\n]*\s)[-–—](?=\s+[^\W\d])", re.IGNORECASE)
 _MAX_ABBREVIATION = 5
 #: After the code of a finding that a change makes only when said of one of its sites: "the hippocampus is small".
 OF_SITE = " of site"
@@ -44,7 +44,7 @@ class Entry:
 
 def plain(text: str) -> str:
     """Level out punctuation without moving a character."""
-    return _CLAUSE_DASH.sub(",", text).translate(_PLAIN)
+    return _CLAUSE_DASH.sub(r"\1,", text).translate(_PLAIN)
 
 
 class Vocabulary:
