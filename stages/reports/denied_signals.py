@@ -1,4 +1,4 @@
-"""Abnormal signal that is said to be nowhere, or not at a site: "余脑实质未见异常信号"."""
+"""Abnormal signal that Chinese says to be nowhere, or not at a site: "余脑实质未见异常信号"."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from stages.reports.utterances import Statement, span_of
 
 
 class DeniedSignals:
-    """Reads the denials of abnormal signal of one language; none where it has no words for it."""
+    """Reads denials of the words in ``abnormal_signals``; none in a language that lists none, as English does."""
 
     def __init__(self, lexicon: Lexicon, words: Mapping[str, Any], assertions: Assertions, places: Places) -> None:
         self._default = lexicon.rules["descriptions"]["default"]
@@ -37,11 +37,15 @@ class DeniedSignals:
                     yield signal
         if not any(phrase in sentence.text for phrase in self._phrases):
             return
-        whole = [m for m in sentence.of("normality") if self._is_of_signal(sentence, m)]
+        whole = [m for m in sentence.of("normality") if is_of_signal(sentence, m, self._phrases)]
         yield from whole
         for noun in sentence.of("lesions"):
             is_new = not any(m.start <= noun.start < m.end for m in whole)
-            if is_new and self._is_of_signal(sentence, noun) and self._assertions.of(sentence, noun) == "absent":
+            if (
+                is_new
+                and is_of_signal(sentence, noun, self._phrases)
+                and self._assertions.of(sentence, noun) == "absent"
+            ):
                 yield noun
 
     def _has_sequence(self, sentence: Sentence, mention: Mention) -> bool:
@@ -49,10 +53,6 @@ class DeniedSignals:
         return any(
             m.end <= mention.start and "," not in sentence.words[m.end : mention.start] for m in sentence.of("sequence")
         )
-
-    def _is_of_signal(self, sentence: Sentence, mention: Mention) -> bool:
-        phrase = "".join(sentence.words[mention.start : mention.end])
-        return any(words in phrase for words in self._phrases)
 
     def _sited(self, sentence: Sentence, denial: Mention, groups: list[Group]) -> list[Place]:
         before = [group for group in groups if group.end <= denial.start]
@@ -70,6 +70,12 @@ class DeniedSignals:
         if not cues or any(self._assertions.of(sentence, m) != "absent" for m in said):
             return []
         return [place for place in group.places if place.site and place.site not in self._spaces]
+
+
+def is_of_signal(sentence: Sentence, mention: Mention, phrases: tuple[str, ...]) -> bool:
+    """Whether a phrase speaks of abnormal signal alone, which tells no width and no more: 脑实质未见异常信号."""
+    phrase = "".join(sentence.words[mention.start : mention.end])
+    return any(words in phrase for words in phrases)
 
 
 def is_cut_off(sentence: Sentence, normality: Mention) -> bool:

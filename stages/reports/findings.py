@@ -21,7 +21,7 @@ from stages.reports.signals import Signal, Signals, anchor_of, is_told
 from stages.reports.subjects import Subjects
 from stages.reports.undisturbed import Undisturbed
 from stages.reports.usual_sites import UsualSites
-from stages.reports.utterances import Statement, settled, span_of
+from stages.reports.utterances import Statement, explains_signal, settled, span_of
 
 _MAX_SUBJECT_GAP = 4
 _PLACE_NOUNS = frozenset({"region", "regions", "area", "areas"})
@@ -46,6 +46,7 @@ class StatementReader:
         self._properties = frozenset(map(str, words.get("properties", ())))
         self._language = language
         self._is_spaced = language == "en"
+        # In Chinese a denied lesion keeps no dependent finding at its place either.
         self._hostless = REFERENCES if self._is_spaced else (*REFERENCES, "absent")
         self._assertions = Assertions(words)
         self._places = Places(lexicon, language)
@@ -76,7 +77,7 @@ class StatementReader:
         composed = list(self._composed(sentence, groups, seen, denied, statements))
         namers = statements + [one for one in composed if self._is_confirmed(sentence, one, pairs)]
         statements += composed
-        if not any(s.assertion == "present" and self._explains(s) for s in statements):
+        if not any(s.assertion == "present" and explains_signal(self._rules(s.finding), s) for s in statements):
             is_acute = any(s.is_positive and self._rules(s.finding).get("signals") for s in statements)
             is_spots = not is_acute and self._has_word(sentence, self._multiple)
             described = self._described(sentence, groups, signals, is_spots=is_spots)
@@ -125,11 +126,6 @@ class StatementReader:
 
     def _rules(self, finding: str) -> Any:
         return self._findings[finding].rules
-
-    def _explains(self, statement: Statement) -> bool:
-        """Whether a finding explains the signal that its sentence describes; a loss of volume has none."""
-        rules = self._rules(statement.finding)
-        return bool(rules.get("is_diagnosis")) and not (rules.get("is_diffuse") or statement.is_shape)
 
     def _has_word(self, sentence: Sentence, words: tuple[str, ...]) -> bool:
         if self._is_spaced:
@@ -194,6 +190,7 @@ class StatementReader:
         """Whether a finding neither shares the place of the one before it in a list nor has a new one."""
         gap = sentence.words[host.end : mention.start]
         is_listed = len(gap) <= 1 and all(word in self._joins for word in gap)
+        is_listed = is_listed and (self._is_spaced or "," not in gap)
         ends = [group.end for group in groups if host.end <= group.start < mention.start]
         has_own = bool(ends) and self._steps.isdisjoint(sentence.words[ends[-1] : mention.start])
         return not is_listed and not has_own

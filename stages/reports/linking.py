@@ -9,7 +9,7 @@ from typing import Any
 from stages.reports.lexicon import Lexicon
 from stages.reports.placement import Place
 from stages.reports.repetitions import merged, without_vaguer
-from stages.reports.utterances import Located, Statement
+from stages.reports.utterances import Located, Statement, explains_signal
 
 # A place carries over to what depends on it for so many sentences.
 _MAX_CARRY = 2
@@ -244,9 +244,7 @@ class ReportLinker:
 
     def _is_named_diagnosis(self, said: Statement) -> bool:
         """Whether a lesion is called by its name, in doubt or not."""
-        rules = self._rules(said)
-        is_explaining = rules.get("is_diagnosis") and not (rules.get("is_diffuse") or said.is_shape)
-        return said.is_positive and not said.is_description and bool(is_explaining)
+        return said.is_positive and not said.is_description and explains_signal(self._rules(said), said)
 
     def _is_there_anyway(self, described: Statement, diagnosis: Statement) -> bool:
         """Whether only the name of a lesion is in doubt: "a bright focus, possibly an infarct".

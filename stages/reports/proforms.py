@@ -43,7 +43,7 @@ class Proforms:
                 yield Statement(host.value, place, assertion, span_of(sentence, mention))
 
     def continued(self, sentence: Sentence) -> tuple[list[Place], str]:
-        """Where one more of what the sentence before named lies, and whether it is certain."""
+        """Where one more of what the sentence before named lies, and its assertion: present or uncertain."""
         if not self._words or sentence.of("finding", "signal", "pair", "sequence"):
             return [], "present"
         noun = next(iter(sentence.of("lesions")), None)

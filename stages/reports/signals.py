@@ -116,10 +116,16 @@ class Signals:
         return after if after and is_near and "," not in gap_after else None
 
     def _is_head(self, sentence: Sentence, mention: Mention, gap_before: tuple[str, ...] | None) -> bool:
-        """Whether a signal belongs to the sequence right after it: "hyperintense T2, hypointense T1"."""
+        """Whether a signal belongs to the sequence right after it: "hyperintense T2, hypointense T1".
+
+        Args:
+            sentence: where they stand.
+            mention: the signal.
+            gap_before: words since the last sequence before it; ``None`` if there is none.
+        """
         if not self._prepositions:
             return False
-        if not gap_before and gap_before is not None:
+        if gap_before == ():
             return sentence.of("signal")[0].start < sentence.of("sequence")[0].start
         return {"is", "are"}.isdisjoint(gap_before or ())
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from stages.artifacts.extraction_tables import REFERENCES
 from stages.reports.assertions import Assertions
-from stages.reports.denied_signals import is_cut_off
+from stages.reports.denied_signals import is_cut_off, is_of_signal
 from stages.reports.lexicon import Lexicon
 from stages.reports.placement import Group, Place
 from stages.reports.sentences import Mention, Sentence
@@ -52,7 +52,7 @@ class Subjects:
     def normalities(self, sentence: Sentence, groups: list[Group]) -> Iterator[Statement]:
         """What a normal subject denies, and normality of the whole."""
         for mention in sentence.of("normality"):
-            if self._is_of_signal(sentence, mention) or is_cut_off(sentence, mention):
+            if is_of_signal(sentence, mention, self._abnormal_signals) or is_cut_off(sentence, mention):
                 continue
             span = span_of(sentence, mention)
             for code, subject in self._subjects(sentence, mention):
@@ -91,11 +91,6 @@ class Subjects:
         """Whether a normal subject only fills up a list, and denies no finding: "脑室、脑池形态正常"."""
         is_listed = any(0 <= subject.start - other.end <= 1 for other in sentence.of("subject"))
         return is_listed and "".join(sentence.words[subject.start : subject.end]) in self._loose
-
-    def _is_of_signal(self, sentence: Sentence, normality: Mention) -> bool:
-        """Whether only abnormal signal is denied, which tells no width and no more: 脑实质未见异常信号."""
-        phrase = "".join(sentence.words[normality.start : normality.end])
-        return any(words in phrase for words in self._abnormal_signals)
 
     def _doubt(self, sentence: Sentence, mention: Mention) -> str:
         return "uncertain" if self._assertions.of(sentence, mention) == "uncertain" else "present"

@@ -1,4 +1,4 @@
-"""Signal that is denied: places where nothing is seen."""
+"""Lesions and signal that English says to be nowhere, or not at a site: "no abnormal signal in the brainstem"."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from stages.reports.assertions import Assertions
 from stages.reports.lexicon import Lexicon
 from stages.reports.placement import Group, Place
 from stages.reports.places import Places
-from stages.reports.sentences import Sentence
+from stages.reports.sentences import Mention, Sentence
 from stages.reports.utterances import Statement, span_of
 
 
 class Undisturbed:
-    """Reads denials of abnormal signal in one language."""
+    """Reads denials of the words in ``lesion_nouns``; none in a language that lists none, as Chinese does."""
 
     def __init__(self, lexicon: Lexicon, language: str, assertions: Assertions, places: Places) -> None:
         self._default = lexicon.rules["descriptions"]["default"]
@@ -25,13 +25,21 @@ class Undisturbed:
     def places(self, sentence: Sentence, groups: list[Group]) -> Iterator[Statement]:
         """Places that nothing is seen in, or none named: "no abnormal signal in the brainstem"."""
         denials = [m for m in sentence.of("normality") if self._assertions.denies(sentence, m)]
-        nouns = [m for m in sentence.of("lesions") if self._assertions.of(sentence, m) == "absent"]
+        for denial in denials:
+            sited = [place for place in self._places.of(sentence, denial, groups, reach="clause") if place.site]
+            yield from self._denied(sentence, denial, sited or self._nowhere(sentence, denial, groups))
+        for noun in sentence.of("lesions"):
+            if self._assertions.of(sentence, noun) == "absent":
+                yield from self._denied(sentence, noun, self._nowhere(sentence, noun, groups))
+
+    def _denied(self, sentence: Sentence, phrase: Mention, places: list[Place]) -> Iterator[Statement]:
+        if not self._nouns.isdisjoint(sentence.words[phrase.start : phrase.end]):
+            for place in places:
+                yield Statement(self._default, place, "absent", span_of(sentence, phrase), is_description=True)
+
+    def _nowhere(self, sentence: Sentence, phrase: Mention, groups: list[Group]) -> list[Place]:
+        """No place, if signal is denied and neither a place nor the whole brain is named."""
         is_of_all = any(self._normal in m.values for m in sentence.of("subject"))
-        for denial in denials + nouns:
-            words = sentence.words[denial.start : denial.end]
-            places = self._places.of(sentence, denial, groups, reach="clause")
-            sited = [place for place in places if place.site] if denial in denials else []
-            if not places and not is_of_all and "signal" in words:
-                sited = [Place()]
-            for place in sited if not self._nouns.isdisjoint(words) else ():
-                yield Statement(self._default, place, "absent", span_of(sentence, denial), is_description=True)
+        is_of_signal = "signal" in sentence.words[phrase.start : phrase.end]
+        has_place = bool(self._places.of(sentence, phrase, groups, reach="clause"))
+        return [Place()] if is_of_signal and not (is_of_all or has_place) else []

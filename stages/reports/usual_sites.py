@@ -9,7 +9,7 @@ from stages.reports.sentences import Mention, Sentence
 
 
 class UsualSites:
-    """Weighs the usual site of a finding against what its sentence says; a spaced language keeps the usual one."""
+    """Weighs the usual site of a finding against what its sentence says; English keeps it and adds what is listed."""
 
     def __init__(self, lexicon: Lexicon, language: str, places: Places) -> None:
         self._findings = lexicon.findings

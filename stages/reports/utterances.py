@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Set
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from stages.reports.placement import Place
 from stages.reports.sentences import Mention, Sentence
@@ -57,6 +58,16 @@ class Located:
 def span_of(sentence: Sentence, mention: Mention) -> tuple[int, int]:
     """First code point of a phrase in its section and the one after the last."""
     return sentence.offsets[mention.start][0], sentence.offsets[mention.end - 1][1]
+
+
+def explains_signal(rules: Any, said: Statement) -> bool:
+    """Whether a finding explains the signal described beside it; lost volume, or a shape, does not.
+
+    Args:
+        rules: of the finding, from the lexicon.
+        said: the statement that names it.
+    """
+    return bool(rules.get("is_diagnosis")) and not (rules.get("is_diffuse") or said.is_shape)
 
 
 def settled(sentence: Sentence, statements: list[Statement], vague: Set[str]) -> list[Statement]:

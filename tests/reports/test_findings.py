@@ -350,6 +350,70 @@ def test_a_dash_inside_a_range_or_word_parts_nothing(reader):
 
 
 @pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Midline shift - none. Haemorrhage – nil.", {("midline_shift", "absent"), ("haemorrhage", "absent")}),
+        ("Acute infarct - not identified.", {("infarct", "absent")}),
+        ("No mass, suspicious enhancement or bleed.", {(f, "absent") for f in ("mass", "enhancement", "haemorrhage")}),
+        ("No infarct, suspected mass, or oedema.", {(f, "absent") for f in ("infarct", "mass", "oedema")}),
+        ("The frontal mass is no longer visualised.", {("mass", "absent")}),
+        ("可逆性后部脑病综合征可能。", {("oedema", "uncertain")}),
+        ("缺氧缺血性脑病改变。", set()),
+        ("右侧额叶占位，邻近大脑凸面脑沟变浅。", {("mass", "present"), ("mass_effect", "present")}),
+    ],
+)
+def test_what_is_denied_doubted_or_there(reader, text, expected):
+    assert {(s.finding, s.assertion) for s in statements(reader, text, detect_language(text))} == expected
+
+
+@pytest.mark.parametrize(
+    ("rest", "finding"),
+    [
+        ("is seen", "infarct"),
+        ("is nonspecific", "signal_abnormality"),
+        ("is of uncertain aetiology", "signal_abnormality"),
+    ],
+)
+def test_a_further_focus_is_one_more_only_if_nothing_else_is_said_of_it(reader, rest, finding):
+    said = codes(reader, f"Infarct in the pons. A second lesion in the right frontal lobe {rest}.")
+    assert said == {("infarct", "brainstem", None, "present"), (finding, "frontal_lobe", "right", "present")}
+
+
+@pytest.mark.parametrize(
+    ("text", "side"),
+    [
+        ("Symmetrical infarcts in the thalami.", "bilateral"),
+        ("The ventricles are symmetric, with an infarct in the thalamus.", None),
+        ("Symmetric ventricles and infarcts in the thalami.", None),
+        ("Symmetrical infarct in the thalamus.", None),
+    ],
+)
+def test_symmetry_is_said_of_the_plural_places_next_to_it(reader, text, side):
+    assert {s.place.side for s in statements(reader, text) if s.finding == "infarct"} == {side}
+
+
+def test_signal_of_what_is_denied_is_no_others(reader):
+    said = statements(reader, "No white matter T2 hyperintensities, but there is a left frontal cyst.")
+    assert not any(s.signals for s in said)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "A 23 mm enhancing mass in the right frontal lobe.",
+        "A 23 mm enhancing lesion in the right frontal lobe, in keeping with a metastasis.",
+    ],
+)
+def test_a_size_before_an_adjective_is_that_of_the_mass(reader, text):
+    assert {s.finding: s.size_mm for s in statements(reader, text)} == {"enhancement": None, "mass": 23.0}
+
+
+def test_white_matter_disease_after_a_chinese_comma_has_no_place_of_the_clause_before(reader):
+    said = codes(reader, "双侧基底节区腔隙性脑梗死，脑白质脱髓鞘改变。", "zh")
+    assert ("white_matter_lesion", None, None, "present") in said
+
+
+@pytest.mark.parametrize(
     "text", ["The left hippocampus is atrophic with high FLAIR signal.", "左侧海马萎缩，FLAIR信号增高。"]
 )
 def test_lost_volume_explains_no_signal(reader, text):
