@@ -74,7 +74,7 @@ class Subjects:
 
     def _is_all(self, sentence: Sentence, normality: Mention) -> bool:
         """Whether a sentence is "Normal for age." or the like and no more."""
-        is_whole = normality.start == 0 and normality.end >= len(sentence.words) - 1
+        is_whole = normality.start == 0 and all(word in ".;" for word in sentence.words[normality.end :])
         return self._is_spaced and is_whole and sentence.words[0] == "normal"
 
     def _is_predicate(self, sentence: Sentence, subject: Mention, change: Mention) -> bool:

@@ -414,6 +414,13 @@ def test_white_matter_disease_after_a_chinese_comma_has_no_place_of_the_clause_b
 
 
 @pytest.mark.parametrize(
+    ("text", "expected"), [("Normal for age.", {"normal"}), ("Normal", {"normal"}), ("Normal orbits", set())]
+)
+def test_normal_alone_is_the_brain_and_not_what_else_is_named(reader, text, expected):
+    assert {s.finding for s in statements(reader, text)} == expected
+
+
+@pytest.mark.parametrize(
     "text", ["The left hippocampus is atrophic with high FLAIR signal.", "左侧海马萎缩，FLAIR信号增高。"]
 )
 def test_lost_volume_explains_no_signal(reader, text):
