@@ -71,18 +71,18 @@ def test_what_was_measured_before_is_kept_where_it_is_larger(reruns, tmp_path):
     assert spread["retrieval", "ndcg@10", "mean_bound"].largest == pytest.approx(0.02)
 
 
-def test_tables_within_three_times_the_spread_agree(reruns, tmp_path):
+def test_tables_within_twice_the_spread_agree(reruns, tmp_path):
     assert not faults_of(reruns, ROWS, tmp_path)
-    assert not faults_of(reruns, moved(0, value="0.42900"), tmp_path)
+    assert not faults_of(reruns, moved(0, value="0.41900"), tmp_path)
 
 
 @pytest.mark.parametrize(
     ("position", "cells", "named"),
     [
-        (0, {"value": "0.43100"}, "retrieval / ndcg@10 / clip / test / all / all / value: committed 0.40000"),
-        (0, {"high": "0.51100"}, "retrieval / ndcg@10 / clip / test / all / all / high: committed 0.45000"),
+        (0, {"value": "0.42100"}, "retrieval / ndcg@10 / clip / test / all / all / value: committed 0.40000"),
+        (0, {"high": "0.49100"}, "retrieval / ndcg@10 / clip / test / all / all / high: committed 0.45000"),
         (1, {"value": "0.41100"}, "retrieval / ndcg@10 / clip / test / all / 0 / value: committed 0.41000"),
-        (2, {"value": "0.61000"}, "retrieval / ndcg@10 / clip / test / language_zh / all / value"),
+        (2, {"value": "0.51000"}, "retrieval / ndcg@10 / clip / test / language_zh / all / value"),
         (3, {"value": "0.76000"}, f"{FINE_TUNED} / value: committed 0.75000, now 0.76"),
         (
             3,
